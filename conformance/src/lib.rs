@@ -1,0 +1,3 @@
+//! Conformance suite of the etcdium etcd client against live etcd.
+
+#![forbid(unsafe_code)]

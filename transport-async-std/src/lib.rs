@@ -1,0 +1,3 @@
+//! The etcdium etcd client on async-std.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The etcdium etcd client on smol.
+
+#![forbid(unsafe_code)]

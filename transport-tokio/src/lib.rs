@@ -1,0 +1,3 @@
+//! The etcdium etcd client on tokio.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The tasks of the etcdium repository: `cargo xtask <task>`.
+
+fn main() {}
