@@ -60,7 +60,7 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
     #[test]
     fn default_config_is_as_documented() {

@@ -45,7 +45,7 @@ impl Rng {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
     #[test]
     fn output_matches_the_published_generator() {
