@@ -1,0 +1,43 @@
+//! What the core tells the application: small hints that name a key. The data is pulled.
+
+use crate::{Cause, ClusterId, EndpointKey, OpKey};
+
+/// A hint from [`Core::poll_event`](crate::Core::poll_event).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The operation ended: redeem it with [`Core::take`](crate::Core::take). Given exactly once per operation that
+    /// was not cancelled.
+    OpDone(OpKey),
+    /// An endpoint changed its state.
+    Endpoint {
+        /// Which endpoint.
+        endpoint: EndpointKey,
+        /// What it is now.
+        status: EndpointStatus,
+    },
+    /// Responses now come from another cluster than before: the endpoints lead somewhere else, or the cluster behind
+    /// them was replaced. Revisions of the two do not compare.
+    ClusterChanged {
+        /// The cluster of the responses so far.
+        from: ClusterId,
+        /// The cluster of the latest response.
+        to: ClusterId,
+    },
+    /// The core was closed and has let go of every connection.
+    Drained,
+}
+
+/// Whether an endpoint can take calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndpointStatus {
+    /// A connection is being made.
+    Connecting,
+    /// Connected: the server's first SETTINGS frame was seen.
+    Ready,
+    /// Not usable until the next attempt.
+    Down(Cause),
+    /// No longer one of the configured endpoints.
+    Removed,
+}

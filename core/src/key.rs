@@ -1,0 +1,59 @@
+//! Local handles. Each names one thing inside one [`Core`](crate::Core); none is ever reused, so a late input that
+//! names something gone is recognised and ignored.
+
+use core::fmt;
+
+macro_rules! keys {
+    ($($(#[$doc:meta])* $name:ident, $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name {
+            // Compared first: keys order by age.
+            serial: u64,
+            slot: u32,
+        }
+
+        impl $name {
+            pub(crate) const fn new(serial: u64, slot: u32) -> Self {
+                Self { serial, slot }
+            }
+
+            /// A small index, unique among the live keys of one core and reused after death: for side tables of a
+            /// driver, such as one waker per slot.
+            pub const fn slot(self) -> usize {
+                self.slot as usize
+            }
+
+            /// The number of keys of this kind the core made before this one.
+            pub const fn serial(self) -> u64 {
+                self.serial
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.serial)
+            }
+        }
+
+        impl crate::slab::Key for $name {
+            fn make(serial: u64, slot: u32) -> Self {
+                Self::new(serial, slot)
+            }
+            fn slot(self) -> usize {
+                self.slot as usize
+            }
+        }
+    )*};
+}
+
+keys! {
+    /// One operation of the application, from `start` to `take` or `cancel`. An operation may need several calls.
+    OpKey, "op";
+    /// One gRPC call: one attempt of an operation on one connection.
+    CallKey, "call";
+    /// One connection attempt and the connection that came of it.
+    ConnectionKey, "conn";
+    /// One endpoint of the configured set, whatever connections it has.
+    EndpointKey, "endpoint";
+}

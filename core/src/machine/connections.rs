@@ -1,0 +1,441 @@
+//! Endpoints and their connections: dialling, backing off, noticing silence, letting go.
+//!
+//! An endpoint goes `Idle -> Connecting -> Ready -> Down -> Connecting ...`. A connection is `Dialling`, `Open` or
+//! `Draining`; a draining one takes no new calls and is dropped after its last.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use etcdium_proto::UnaryRequest;
+use etcdium_proto::healthpb::HealthCheckRequest;
+
+use super::{Core, Life, Timer};
+use crate::backoff::Backoff;
+use crate::call::{Call, Owner};
+use crate::metadata::CallHeaders;
+use crate::transmit::{Connect, Open};
+use crate::{
+    Address, CallKey, Cause, CauseKind, ConnectionKey, EndpointCause, EndpointInput, EndpointKey,
+    EndpointStatus, Event, InvalidRequest, OpKey, ResetCause, Transmit, frame,
+};
+
+/// An endpoint.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) address: Arc<Address>,
+    pub(super) state: State,
+    backoff: Backoff,
+    /// What was wrong last, until a connection is made.
+    pub(super) cause: Option<Cause>,
+    /// Doubled when the server complains of too many pings.
+    ping_interval: core::time::Duration,
+}
+
+/// What an endpoint is doing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nothing was asked of it.
+    Idle,
+    /// A connection is being made.
+    Connecting(ConnectionKey),
+    /// Calls go out on this connection.
+    Ready(ConnectionKey),
+    /// The next attempt is made then.
+    Down { until: Instant, cause: Cause },
+}
+
+impl Endpoint {
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready(_))
+    }
+
+    pub(super) fn status(&self) -> Option<EndpointStatus> {
+        match &self.state {
+            State::Idle => None,
+            State::Connecting(_) => Some(EndpointStatus::Connecting),
+            State::Ready(_) => Some(EndpointStatus::Ready),
+            State::Down { cause, .. } => Some(EndpointStatus::Down(cause.clone())),
+        }
+    }
+}
+
+/// A connection or the attempt at one.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) endpoint: EndpointKey,
+    pub(super) address: Arc<Address>,
+    stage: Stage,
+    /// Open calls, the probe included.
+    outstanding: usize,
+    /// Since when something was asked and nothing whatever came. Calls that end unanswered leave it set: their
+    /// deadlines must not hide a dead server.
+    unanswered: Option<Instant>,
+    silence_armed: bool,
+    pub(super) probe: Option<Probe>,
+    /// Whether a call was ever answered: the proof that reconnecting is worth trying at once.
+    proved: bool,
+}
+
+/// A health probe under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    pub(super) call: CallKey,
+    pub(super) until: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Dialling,
+    Open,
+    Draining,
+}
+
+impl Connection {
+    pub(super) fn is_dialling(&self) -> bool {
+        self.stage == Stage::Dialling
+    }
+}
+
+impl Core {
+    /// Makes the set of endpoints be these, in this order.
+    pub(super) fn replace_endpoints(&mut self, addresses: Vec<Address>) {
+        let old = core::mem::take(&mut self.order);
+        for address in addresses {
+            let known = old.iter().chain(&self.order).copied();
+            let known = known
+                .into_iter()
+                .find(|key| self.endpoints.get(*key).is_some_and(|endpoint| *endpoint.address == address));
+            match known {
+                Some(key) if self.order.contains(&key) => {}
+                Some(key) => self.order.push(key),
+                None => {
+                    let key = self.endpoints.insert(Endpoint {
+                        address: Arc::new(address),
+                        state: State::Idle,
+                        backoff: Backoff::new(self.config.reconnect),
+                        cause: None,
+                        ping_interval: self.config.ping_interval,
+                    });
+                    self.order.push(key);
+                    if self.life == Life::Active {
+                        self.dial(key);
+                    }
+                }
+            }
+        }
+        for key in old.into_iter().filter(|key| !self.order.contains(key)).collect::<Vec<_>>() {
+            self.remove_endpoint(key);
+        }
+    }
+
+    fn remove_endpoint(&mut self, key: EndpointKey) {
+        let Some(endpoint) = self.endpoints.remove(key) else { return };
+        self.events.push_back(Event::Endpoint { endpoint: key, status: EndpointStatus::Removed });
+        match endpoint.state {
+            State::Idle | State::Down { .. } => {}
+            State::Connecting(connection) => self.drop_connection(connection),
+            State::Ready(connection) => self.drain_connection(connection),
+        }
+    }
+
+    /// Connects to everything on the first demand.
+    pub(super) fn wake(&mut self) {
+        if self.life == Life::Lazy {
+            self.life = Life::Active;
+            for key in self.order.clone() {
+                self.dial(key);
+            }
+        }
+    }
+
+    /// Makes an attempt at an endpoint that has no connection.
+    pub(super) fn dial(&mut self, key: EndpointKey) {
+        let Some(endpoint) = self.endpoints.get_mut(key) else { return };
+        let connection = self.connections.insert(Connection {
+            endpoint: key,
+            address: endpoint.address.clone(),
+            stage: Stage::Dialling,
+            outstanding: 0,
+            unanswered: None,
+            silence_armed: false,
+            probe: None,
+            proved: false,
+        });
+        endpoint.state = State::Connecting(connection);
+        self.transmits.push_back(Transmit::Connect(Connect {
+            connection,
+            endpoint: key,
+            address: endpoint.address.clone(),
+            ping_interval: endpoint.ping_interval,
+            ping_timeout: self.config.ping_timeout,
+        }));
+        self.events.push_back(Event::Endpoint { endpoint: key, status: EndpointStatus::Connecting });
+        self.timers.arm(self.now + self.config.dial_timeout, Timer::Dial(connection));
+    }
+
+    pub(super) fn dial_timeout(&mut self, key: ConnectionKey) {
+        self.transmits.push_back(Transmit::Disconnect(key));
+        let timeout = format!("{:?}", self.config.dial_timeout);
+        self.lose(key, &Cause::new(CauseKind::DialTimeout, timeout));
+    }
+
+    pub(super) fn endpoint_input(&mut self, key: ConnectionKey, input: EndpointInput) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match (input, connection.stage) {
+            (EndpointInput::Connected, Stage::Dialling) => self.connected(key),
+            (EndpointInput::Received, Stage::Open | Stage::Draining) => self.heard(key),
+            (EndpointInput::GoingAway, Stage::Open) => {
+                self.endpoint_down(key, &Cause::from(CauseKind::GoAway(0)));
+                self.drain_connection(key);
+            }
+            (EndpointInput::ConnectFailed(cause) | EndpointInput::Closed(cause), _) => self.lose(key, &cause),
+            // Told twice, or out of order: nothing new.
+            (EndpointInput::Connected | EndpointInput::Received | EndpointInput::GoingAway, _) => {}
+        }
+    }
+
+    fn connected(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.stage = Stage::Open;
+        let endpoint_key = connection.endpoint;
+        let Some(endpoint) = self.endpoints.get_mut(endpoint_key) else { return };
+        endpoint.state = State::Ready(key);
+        endpoint.cause = None;
+        self.events.push_back(Event::Endpoint { endpoint: endpoint_key, status: EndpointStatus::Ready });
+        self.endpoints_changed();
+        self.open_waiting();
+    }
+
+    /// Notes that the server sent something.
+    pub(super) fn heard(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.unanswered = (connection.outstanding > 0).then_some(self.now);
+        if let Some(probe) = connection.probe.take() {
+            // Any sign of life answers the probe.
+            self.transmits.push_back(Transmit::Reset(probe.call));
+            self.forget_call(probe.call);
+        }
+    }
+
+    /// Notes that a call was answered: the endpoint works.
+    pub(super) fn proved(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if !connection.proved {
+            connection.proved = true;
+            if let Some(endpoint) = self.endpoints.get_mut(connection.endpoint) {
+                endpoint.backoff.reset();
+            }
+        }
+    }
+
+    /// Counts an opened call and starts to listen for silence.
+    pub(super) fn call_opened(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.outstanding += 1;
+        if connection.unanswered.is_none() {
+            connection.unanswered = Some(self.now);
+        }
+        if !connection.silence_armed {
+            connection.silence_armed = true;
+            self.timers.arm(self.now + self.config.silence, Timer::Silence(key));
+        }
+    }
+
+    /// Forgets a call whatever its state; `None` if it is gone already.
+    pub(super) fn forget_call(&mut self, call: CallKey) -> Option<Call> {
+        let call = self.calls.remove(call)?;
+        if matches!(call.owner, Owner::Op(_)) {
+            self.in_flight -= 1;
+        }
+        if let Some(connection) = self.connections.get_mut(call.connection) {
+            connection.outstanding -= 1;
+            if connection.outstanding == 0 && connection.stage == Stage::Draining {
+                self.drop_connection(call.connection);
+            }
+        }
+        Some(call)
+    }
+
+    pub(super) fn check_silence(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.silence_armed = false;
+        let Some(since) = connection.unanswered else { return };
+        connection.silence_armed = true;
+        let due = since + self.config.silence;
+        if due > self.now {
+            self.timers.arm(due, Timer::Silence(key));
+        } else if connection.probe.is_none() {
+            self.send_probe(key);
+            self.timers.arm(self.now + self.config.silence, Timer::Silence(key));
+        } else {
+            self.timers.arm(self.now + self.config.silence, Timer::Silence(key));
+        }
+    }
+
+    fn send_probe(&mut self, key: ConnectionKey) {
+        let request = HealthCheckRequest::default();
+        let Ok(message) = frame::encode(&request, usize::MAX, &mut self.arena) else { return };
+        let call = self.calls.insert(Call::new(Owner::Probe, key, self.config.max_response));
+        let until = self.now + self.config.probe_timeout;
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.outstanding += 1;
+            connection.probe = Some(Probe { call, until });
+        }
+        self.stats.probes += 1;
+        self.timers.arm(until, Timer::Probe(key));
+        self.transmits.push_back(Transmit::Open(Open {
+            call,
+            connection: key,
+            method: HealthCheckRequest::METHOD,
+            message,
+            headers: CallHeaders {
+                shared: self.headers.clone(),
+                own: None,
+                require_leader: false,
+                timeout: Some(self.config.probe_timeout),
+            },
+        }));
+    }
+
+    /// The probe's call ended by itself. An answer was noted when it came; a call that was reset says nothing.
+    pub(super) fn probe_ended(&mut self, key: ConnectionKey, call: CallKey) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.probe = connection.probe.filter(|probe| probe.call != call);
+        }
+    }
+
+    pub(super) fn probe_timeout(&mut self, key: ConnectionKey) {
+        self.transmits.push_back(Transmit::Disconnect(key));
+        let silence = format!("no byte for {:?}", self.config.silence + self.config.probe_timeout);
+        self.lose(key, &Cause::new(CauseKind::Silent, silence));
+    }
+
+    /// Takes the endpoint of this connection out of use, if it uses this connection, and plans the next attempt.
+    fn endpoint_down(&mut self, key: ConnectionKey, cause: &Cause) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let endpoint_key = connection.endpoint;
+        let Some(endpoint) = self.endpoints.get_mut(endpoint_key) else { return };
+        if !matches!(endpoint.state, State::Connecting(k) | State::Ready(k) if k == key) {
+            return;
+        }
+        if endpoint.is_ready() {
+            self.stats.connections_lost += 1;
+        }
+        if *cause.kind() == CauseKind::TooManyPings {
+            endpoint.ping_interval = endpoint.ping_interval.saturating_mul(2);
+        }
+        let until = self.now + endpoint.backoff.next_delay(&mut self.rng);
+        endpoint.cause = Some(cause.clone());
+        endpoint.state = State::Down { until, cause: cause.clone() };
+        self.timers.arm(until, Timer::Reconnect(endpoint_key));
+        let status = EndpointStatus::Down(cause.clone());
+        self.events.push_back(Event::Endpoint { endpoint: endpoint_key, status });
+        self.endpoints_changed();
+    }
+
+    /// A connection is gone: its endpoint is down and its calls are lost.
+    fn lose(&mut self, key: ConnectionKey, cause: &Cause) {
+        self.endpoint_down(key, cause);
+        let lost: Vec<(CallKey, Owner)> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.connection == key)
+            .map(|(call_key, call)| (call_key, call.owner))
+            .collect();
+        let Some(connection) = self.connections.remove(key) else { return };
+        for (call, owner) in lost {
+            self.forget_call(call);
+            if let Owner::Op(op) = owner {
+                let failure = crate::retry::Failure::Reset(ResetCause::Connection(cause.clone()));
+                self.attempt_failed(op, connection.endpoint, &connection.address, failure);
+            }
+        }
+        self.open_waiting();
+    }
+
+    /// No new calls on this connection; it is dropped with its last.
+    fn drain_connection(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.stage = Stage::Draining;
+        if connection.outstanding == 0 {
+            self.drop_connection(key);
+        }
+    }
+
+    fn drop_connection(&mut self, key: ConnectionKey) {
+        if self.connections.remove(key).is_some() {
+            self.transmits.push_back(Transmit::Disconnect(key));
+        }
+    }
+
+    /// Drops every connection and endpoint attempt: the core closes.
+    pub(super) fn drop_connections(&mut self) {
+        for key in self.connections.keys().collect::<Vec<_>>() {
+            self.drop_connection(key);
+        }
+        for (_, endpoint) in self.endpoints.iter_mut() {
+            endpoint.state = State::Idle;
+        }
+    }
+
+    /// Ends the operations that wait for any endpoint, if one is ready or all have failed.
+    fn endpoints_changed(&mut self) {
+        if self.connecting.is_empty() {
+            return;
+        }
+        if self.endpoints.iter().any(|(_, endpoint)| endpoint.is_ready()) {
+            for op in core::mem::take(&mut self.connecting) {
+                self.connect_done(op);
+            }
+        } else if self.endpoints.iter().all(|(_, endpoint)| endpoint.cause.is_some()) {
+            for op in core::mem::take(&mut self.connecting) {
+                self.connect_failed(op);
+            }
+        }
+    }
+
+    /// After the set of endpoints was replaced: operations that can never be sent now end.
+    pub(super) fn settle_after_replacement(&mut self) {
+        let stranded: Vec<(OpKey, InvalidRequest)> = self
+            .ops
+            .iter()
+            .filter(|(_, op)| !op.is_done() && !matches!(op.phase, crate::op::Phase::Running(_)))
+            .filter_map(|(key, op)| match op.pinned {
+                Some(endpoint) if !self.endpoints.contains(endpoint) => {
+                    Some((key, InvalidRequest::UnknownEndpoint))
+                }
+                _ if self.order.is_empty() => Some((key, InvalidRequest::NoEndpoints)),
+                _ => None,
+            })
+            .collect();
+        for (op, invalid) in stranded {
+            self.connecting.remove(&op);
+            self.finish(op, Err(invalid.into()));
+        }
+        self.endpoints_changed();
+        self.open_waiting();
+    }
+
+    /// What is wrong with each endpoint an operation may use. `running` is the endpoint that owes it an answer.
+    pub(super) fn causes(
+        &self,
+        pinned: Option<EndpointKey>,
+        running: Option<EndpointKey>,
+    ) -> Vec<EndpointCause> {
+        let concerned = self.order.iter().filter(|key| pinned.is_none_or(|pinned| pinned == **key));
+        let causes = concerned.filter_map(|key| {
+            let endpoint = self.endpoints.get(*key)?;
+            let cause = if running == Some(*key) {
+                Cause::from(CauseKind::NoAnswer)
+            } else if let Some(cause) = &endpoint.cause {
+                cause.clone()
+            } else if matches!(endpoint.state, State::Connecting(_)) {
+                Cause::from(CauseKind::StillConnecting)
+            } else {
+                return None;
+            };
+            Some(EndpointCause { endpoint: endpoint.address.clone(), cause })
+        });
+        causes.collect()
+    }
+}

@@ -1,0 +1,390 @@
+//! Operations: started, sent, tried again, ended. Each ends exactly once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use etcdium_proto::UnaryRequest;
+
+use super::connections::State;
+use super::{Core, Life, Timer};
+use crate::backoff::Backoff;
+use crate::call::{Call, Owner, Progress};
+use crate::etcd_error::Applied;
+use crate::metadata::CallHeaders;
+use crate::op::{Answer, OpState, Phase, Request};
+use crate::retry::{Failure, Next, judge};
+use crate::revision::{Observation, peek_header};
+use crate::transmit::Open;
+use crate::{
+    Address, CallInput, CallKey, CallOptions, ConnectionKey, EndpointKey, Error, ErrorKind, Event,
+    InvalidRequest, OpKey, Outcome, ResetCause, Transmit, frame,
+};
+
+impl Core {
+    pub(super) fn start_op<R: UnaryRequest>(&mut self, request: &R, options: &CallOptions) -> OpKey {
+        let encoded = frame::encode(request, self.config.max_request, &mut self.arena);
+        let (message, refusal) = match encoded {
+            Ok(message) => (message, None),
+            Err(large) => {
+                let kind = ErrorKind::RequestTooLarge { size: large.size, limit: large.limit };
+                (Bytes::new(), Some(kind))
+            }
+        };
+        let request = Request {
+            method: R::METHOD,
+            class: request.retry_class(),
+            message,
+            require_leader: options.require_leader.unwrap_or_else(|| request.needs_leader()),
+            metadata: options.metadata.clone(),
+        };
+        let method = request.method;
+        let key = self.add_op(Some(request), options);
+        let refusal = refusal.or_else(|| self.refusal(options));
+        if let Some(kind) = refusal {
+            let error = Error::new(kind, Outcome::NotApplied).with_method(method);
+            self.finish(key, Err(error));
+            return key;
+        }
+        self.wake();
+        if self.waiting.is_empty() && self.in_flight < self.config.max_in_flight {
+            if let Some(connection) = self.pick(options.endpoint, None) {
+                self.open_call(key, connection);
+                return key;
+            }
+        }
+        self.waiting.insert(key);
+        key
+    }
+
+    pub(super) fn start_connect(&mut self, options: &CallOptions) -> OpKey {
+        let key = self.add_op(None, options);
+        if let Some(kind) = self.refusal(options) {
+            self.finish(key, Err(Error::new(kind, Outcome::NotApplied)));
+            return key;
+        }
+        self.wake();
+        if self.pick(None, None).is_some() {
+            self.connect_done(key);
+        } else {
+            self.connecting.insert(key);
+        }
+        key
+    }
+
+    fn add_op(&mut self, request: Option<Request>, options: &CallOptions) -> OpKey {
+        let timeout = options.timeout.unwrap_or(self.config.timeout);
+        // A time-out beyond the clock's range is none.
+        let deadline = timeout.and_then(|timeout| self.now.checked_add(timeout));
+        let key = self.ops.insert(OpState {
+            request,
+            phase: Phase::Waiting,
+            deadline,
+            timeout: timeout.unwrap_or(Duration::MAX),
+            pinned: options.endpoint,
+            last: None,
+            hops: 0,
+            backoff: Backoff::new(self.config.retry),
+            last_error: None,
+        });
+        self.live_ops += 1;
+        if let Some(deadline) = deadline {
+            self.timers.arm(deadline, Timer::Deadline(key));
+        }
+        key
+    }
+
+    /// Why an operation cannot even wait.
+    fn refusal(&self, options: &CallOptions) -> Option<ErrorKind> {
+        if self.life == Life::Closed {
+            Some(ErrorKind::Closed)
+        } else if self.order.is_empty() {
+            Some(ErrorKind::InvalidRequest(InvalidRequest::NoEndpoints))
+        } else if options.endpoint.is_some_and(|endpoint| !self.endpoints.contains(endpoint)) {
+            Some(ErrorKind::InvalidRequest(InvalidRequest::UnknownEndpoint))
+        } else {
+            None
+        }
+    }
+
+    /// The connection for the next call: ready endpoints take turns; `avoid` is used only if no other is ready.
+    fn pick(&mut self, pinned: Option<EndpointKey>, avoid: Option<EndpointKey>) -> Option<ConnectionKey> {
+        let ready = |key: EndpointKey| match self.endpoints.get(key)?.state {
+            State::Ready(connection) => Some(connection),
+            State::Idle | State::Connecting(_) | State::Down { .. } => None,
+        };
+        if let Some(pinned) = pinned {
+            return ready(pinned);
+        }
+        let count = self.order.len();
+        let turn = (0..count).map(|step| (self.cursor + step) % count);
+        let mut fallback = None;
+        for index in turn {
+            let key = self.order[index];
+            let Some(connection) = ready(key) else { continue };
+            if avoid == Some(key) {
+                fallback = Some(connection);
+            } else {
+                self.cursor = index + 1;
+                return Some(connection);
+            }
+        }
+        fallback
+    }
+
+    fn open_call(&mut self, key: OpKey, connection: ConnectionKey) {
+        let Some(op) = self.ops.get_mut(key) else { return };
+        let Some(request) = &op.request else { return };
+        let call = self.calls.insert(Call::new(Owner::Op(key), connection, self.config.max_response));
+        op.phase = Phase::Running(call);
+        if op.last.is_some() {
+            self.stats.retries += 1;
+        }
+        let headers = CallHeaders {
+            shared: self.headers.clone(),
+            own: request.metadata.clone(),
+            require_leader: request.require_leader,
+            timeout: op.deadline.map(|deadline| deadline.saturating_duration_since(self.now)),
+        };
+        self.transmits.push_back(Transmit::Open(Open {
+            call,
+            connection,
+            method: request.method,
+            message: request.message.clone(),
+            headers,
+        }));
+        self.in_flight += 1;
+        self.call_opened(connection);
+    }
+
+    /// Opens calls for operations that wait, oldest first, as far as endpoints and the limit allow.
+    pub(super) fn open_waiting(&mut self) {
+        let mut next = self.waiting.first().copied();
+        while let Some(key) = next {
+            if self.in_flight >= self.config.max_in_flight {
+                return;
+            }
+            let Some(op) = self.ops.get(key) else { return };
+            let (pinned, last) = (op.pinned, op.last);
+            match self.pick(pinned, last) {
+                Some(connection) => {
+                    self.waiting.remove(&key);
+                    self.open_call(key, connection);
+                }
+                // One that may go anywhere cannot go: nor can those after it, but for none or few.
+                None if pinned.is_none() => return,
+                None => {}
+            }
+            next = self
+                .waiting
+                .range((core::ops::Bound::Excluded(key), core::ops::Bound::Unbounded))
+                .next()
+                .copied();
+        }
+    }
+
+    pub(super) fn call_input(&mut self, key: CallKey, input: CallInput<'_>) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let (owner, connection) = (call.owner, call.connection);
+        let answered = !matches!(input, CallInput::Reset(_));
+        let progress = call.handle(input);
+        if matches!(progress, Progress::Open) {
+            self.heard(connection);
+            return;
+        }
+        if let Progress::Failed { open: true, .. } = progress {
+            self.transmits.push_back(Transmit::Reset(key));
+        }
+        let place = self.connections.get(connection).map(|c| (c.endpoint, c.address.clone()));
+        self.forget_call(key);
+        if owner == Owner::Probe {
+            self.probe_ended(connection, key);
+        }
+        if answered {
+            self.heard(connection);
+        }
+        let (Owner::Op(op), Some((endpoint, address))) = (owner, place) else { return };
+        match progress {
+            Progress::Done(message) => {
+                self.proved(connection);
+                self.observe(&message);
+                self.finish(op, Ok(Answer { message, endpoint: Some(address) }));
+            }
+            Progress::Failed { failure, .. } => {
+                if matches!(failure, Failure::Etcd(..)) {
+                    self.proved(connection);
+                }
+                self.attempt_failed(op, endpoint, &address, failure);
+            }
+            Progress::Open => {}
+        }
+        self.open_waiting();
+    }
+
+    /// Reads the response header for the revision it tells.
+    fn observe(&mut self, message: &[u8]) {
+        let Some(header) = peek_header(message) else { return };
+        if let Observation::ClusterChanged { from, to } = self.revisions.observe(header) {
+            self.events.push_back(Event::ClusterChanged { from, to });
+        }
+    }
+
+    /// A call of the operation failed on `endpoint`: end the operation, or plan its next attempt.
+    pub(super) fn attempt_failed(
+        &mut self,
+        key: OpKey,
+        endpoint: EndpointKey,
+        address: &Arc<Address>,
+        failure: Failure,
+    ) {
+        let Some(op) = self.ops.get_mut(key) else { return };
+        let Some(request) = &op.request else { return };
+        let verdict = judge(request.class, &failure);
+        let error = attempt_error(failure, verdict.applied)
+            .with_method(request.method)
+            .with_endpoint(address.clone());
+        op.phase = Phase::Waiting;
+        op.last = Some(endpoint);
+        if verdict.next == Next::Fail {
+            self.finish(key, Err(error));
+            return;
+        }
+        op.last_error = Some(error);
+        let (pinned, hops) = (op.pinned, op.hops);
+        // Each ready endpoint is tried once before the operation backs off.
+        let others = self.endpoints.iter().filter(|(k, e)| *k != endpoint && e.is_ready()).count();
+        if verdict.next == Next::Elsewhere && pinned.is_none() && (hops as usize) < others {
+            if let Some(op) = self.ops.get_mut(key) {
+                op.hops += 1;
+            }
+            self.waiting.insert(key);
+        } else {
+            self.back_off(key);
+        }
+    }
+
+    fn back_off(&mut self, key: OpKey) {
+        let Some(op) = self.ops.get_mut(key) else { return };
+        let until = self.now + op.backoff.next_delay(&mut self.rng);
+        op.phase = Phase::Backoff(until);
+        op.hops = 0;
+        self.timers.arm(until, Timer::Retry(key));
+    }
+
+    /// The operation's back-off is over.
+    pub(super) fn retry(&mut self, key: OpKey) {
+        let Some(op) = self.ops.get_mut(key) else { return };
+        op.phase = Phase::Waiting;
+        self.waiting.insert(key);
+        self.open_waiting();
+    }
+
+    /// The operation's time is up.
+    pub(super) fn deadline(&mut self, key: OpKey) {
+        let Some(op) = self.ops.get_mut(key) else { return };
+        let outcome = op.outcome_if_ended();
+        let kind = ErrorKind::Timeout { after: op.timeout };
+        let (pinned, phase) = (op.pinned, core::mem::replace(&mut op.phase, Phase::Waiting));
+        let method = op.request.as_ref().map(|request| request.method);
+        let source = op.last_error.take();
+        let mut error = Error::new(kind, outcome).with_source(source);
+        if let Some(method) = method {
+            error = error.with_method(method);
+        }
+        let mut running = None;
+        if let Phase::Running(call) = phase {
+            self.transmits.push_back(Transmit::Reset(call));
+            let connection = self.forget_call(call).and_then(|call| self.connections.get(call.connection));
+            if let Some(connection) = connection {
+                running = Some(connection.endpoint);
+                error = error.with_endpoint(connection.address.clone());
+            }
+        }
+        error = error.with_causes(self.causes(pinned, running));
+        self.finish(key, Err(error));
+        self.open_waiting();
+    }
+
+    pub(super) fn connect_done(&mut self, key: OpKey) {
+        self.finish(key, Ok(Answer { message: Bytes::new(), endpoint: None }));
+    }
+
+    pub(super) fn connect_failed(&mut self, key: OpKey) {
+        let causes = self.causes(None, None);
+        self.finish(key, Err(Error::new(ErrorKind::Unavailable, Outcome::NotApplied).with_causes(causes)));
+    }
+
+    /// Ends an operation that has no call open any more.
+    pub(super) fn finish(&mut self, key: OpKey, result: Result<Answer, Error>) {
+        let Some(op) = self.ops.get_mut(key) else { return };
+        match &result {
+            Ok(_) => self.stats.ops_succeeded += 1,
+            Err(_) => self.stats.ops_failed += 1,
+        }
+        op.phase = Phase::Done(result);
+        self.live_ops -= 1;
+        self.waiting.remove(&key);
+        self.connecting.remove(&key);
+        self.events.push_back(Event::OpDone(key));
+        self.sweep_timers();
+    }
+
+    pub(super) fn cancel_op(&mut self, key: OpKey) {
+        let Some(op) = self.ops.remove(key) else { return };
+        if op.is_done() {
+            return;
+        }
+        self.stats.ops_cancelled += 1;
+        self.live_ops -= 1;
+        self.waiting.remove(&key);
+        self.connecting.remove(&key);
+        if let Phase::Running(call) = op.phase {
+            self.transmits.push_back(Transmit::Reset(call));
+            self.forget_call(call);
+        }
+        self.sweep_timers();
+        self.open_waiting();
+    }
+
+    pub(super) fn close_all(&mut self) {
+        if self.life == Life::Closed {
+            return;
+        }
+        self.life = Life::Closed;
+        let live: Vec<OpKey> = self.ops.iter().filter(|(_, op)| !op.is_done()).map(|(key, _)| key).collect();
+        for key in live {
+            let Some(op) = self.ops.get_mut(key) else { continue };
+            let outcome = op.outcome_if_ended();
+            let phase = core::mem::replace(&mut op.phase, Phase::Waiting);
+            let mut error = Error::new(ErrorKind::Closed, outcome).with_source(op.last_error.take());
+            if let Some(request) = &op.request {
+                error = error.with_method(request.method);
+            }
+            if let Phase::Running(call) = phase {
+                self.transmits.push_back(Transmit::Reset(call));
+                self.forget_call(call);
+            }
+            self.finish(key, Err(error));
+        }
+        self.drop_connections();
+        self.events.push_back(Event::Drained);
+    }
+}
+
+/// The error of one failed call.
+fn attempt_error(failure: Failure, applied: Applied) -> Error {
+    let outcome = Outcome::from(applied);
+    match failure {
+        Failure::Etcd(error, text) => Error::new(ErrorKind::Etcd(error), outcome).with_message(text),
+        Failure::Status(code, text) => Error::new(ErrorKind::Status(code), outcome).with_message(text),
+        Failure::Protocol(error) => Error::new(ErrorKind::Protocol(error), outcome),
+        Failure::TooLarge { size, limit } => Error::new(ErrorKind::ResponseTooLarge { size, limit }, outcome),
+        Failure::Reset(cause) => Error::new(ErrorKind::Unavailable, outcome).with_message(match cause {
+            ResetCause::NotSent => "the request was not sent: its connection was closing".to_owned(),
+            ResetCause::Refused => "the server refused the request".to_owned(),
+            ResetCause::GoAway => "the server was going away".to_owned(),
+            ResetCause::Stream(code) => format!("the server reset the stream with HTTP/2 error {code}"),
+            ResetCause::Connection(cause) => format!("the connection was lost: {cause}"),
+        }),
+    }
+}

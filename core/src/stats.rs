@@ -1,0 +1,35 @@
+//! Counters of a core.
+
+/// Counters since the core was made, and sizes now. From [`Core::stats`](crate::Core::stats).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Operations started.
+    pub ops_started: u64,
+    /// Operations that ended well.
+    pub ops_succeeded: u64,
+    /// Operations that ended with an error.
+    pub ops_failed: u64,
+    /// Operations cancelled before they ended.
+    pub ops_cancelled: u64,
+    /// Calls opened, retries and health probes included.
+    pub calls_opened: u64,
+    /// Calls opened because an earlier call of the same operation failed.
+    pub retries: u64,
+    /// Health probes sent.
+    pub probes: u64,
+    /// Connection attempts.
+    pub connects: u64,
+    /// Connections lost after they were made.
+    pub connections_lost: u64,
+    /// Operations neither taken nor cancelled, now.
+    pub ops: usize,
+    /// Operations that wait for a connection or for their turn, now.
+    pub waiting: usize,
+    /// Calls open, now.
+    pub in_flight: usize,
+    /// Connections made or in the making, now.
+    pub connections: usize,
+    /// Endpoints that can take calls, now.
+    pub ready_endpoints: usize,
+}
