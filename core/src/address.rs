@@ -238,7 +238,7 @@ impl fmt::Display for AddressErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Empty => "empty text",
-            Self::Whitespace => "white space",
+            Self::Whitespace => "white space or control character",
             Self::List => "list of endpoints",
             Self::Scheme => "scheme",
             Self::UserInfo => "user information",
@@ -274,8 +274,9 @@ fn parse(text: &str) -> Result<Parsed, Wrong<'_>> {
     if text.is_empty() {
         return wrong(AddressErrorKind::Empty, text, "write host:port, for instance 127.0.0.1:2379");
     }
-    if text.trim() != text {
-        return wrong(AddressErrorKind::Whitespace, text, "remove the white space around the endpoint");
+    let around = [&text[..text.len() - text.trim_start().len()], &text[text.trim_end().len()..]];
+    if let Some(space) = around.into_iter().find(|space| !space.is_empty()) {
+        return wrong(AddressErrorKind::Whitespace, space, "remove it from around the endpoint");
     }
     if let Some(path) = strip_scheme(text, "unix:") {
         return parse_unix(path, Security::Optional);
@@ -283,19 +284,16 @@ fn parse(text: &str) -> Result<Parsed, Wrong<'_>> {
     if let Some(path) = strip_scheme(text, "unixs:") {
         return parse_unix(path, Security::Tls);
     }
-    // Before anything else is judged, so that no message shows a password.
-    if let Some((user, _)) = text.rsplit_once('@') {
-        if !user.contains(['?', '#']) {
-            return wrong(
-                AddressErrorKind::UserInfo,
-                "***@",
-                "give user and password to the client, not in the endpoint",
-            );
-        }
+    // Judged before the parts around it, so that no message shows a piece of a password.
+    if text.contains('@') {
+        return wrong(
+            AddressErrorKind::UserInfo,
+            "***@",
+            "give user and password to the client, not in the endpoint",
+        );
     }
-    if let Some(character) = text.chars().find(|c| c.is_whitespace() || c.is_control()) {
-        let why = format!("{character:?} can be no part of an endpoint");
-        return wrong(AddressErrorKind::Whitespace, text, why);
+    if let Some(space) = text.matches(|c: char| c.is_whitespace() || c.is_control()).next() {
+        return wrong(AddressErrorKind::Whitespace, space, "it can be no part of an endpoint");
     }
     if text.contains(',') {
         return wrong(AddressErrorKind::List, text, "give each endpoint by itself");
@@ -311,7 +309,7 @@ fn parse(text: &str) -> Result<Parsed, Wrong<'_>> {
     }
     for scheme in ["http:", "https:"] {
         // `http:2379` is a host called http.
-        if strip_scheme(text, scheme).is_some_and(|rest| !rest.bytes().all(|byte| byte.is_ascii_digit())) {
+        if strip_scheme(text, scheme).is_some_and(|rest| !is_decimal(rest)) {
             return wrong(AddressErrorKind::Scheme, &text[..scheme.len()], "two slashes must follow it");
         }
     }
@@ -402,9 +400,8 @@ fn parse_tcp<'a>(host_port: &'a str, security: Security, scheme: &str) -> Result
             (host, port, name)
         }
         None => {
-            if host_port.parse::<Ipv6Addr>().is_ok() || host_port.matches(':').count() > 1 {
-                let why =
-                    "a port must be the only thing after a colon; an IPv6 address needs brackets: [::1]:2379";
+            if host_port.matches(':').count() > 1 {
+                let why = "more than one colon; an IPv6 address stands in brackets, as in [::1]:2379";
                 return wrong(AddressErrorKind::Host, host_port, why);
             }
             let (host, port) = host_port.split_once(':').unwrap_or((host_port, ""));
@@ -458,7 +455,7 @@ fn parse_ipv6(text: &str, in_url: bool) -> Result<String, Wrong<'_>> {
 fn check_host(host: &str) -> Result<(), Wrong<'_>> {
     let refuse = |why: &str| wrong(AddressErrorKind::Host, host, why);
     if host.is_empty() {
-        return refuse("the host is missing");
+        return refuse("it is missing (127.0.0.1 is this machine)");
     }
     if !host.is_ascii() {
         return refuse("write an international name in its ASCII form (xn--...)");
@@ -484,8 +481,12 @@ fn without_user(text: &str) -> String {
     let Some((user, rest)) = text.rsplit_once('@') else {
         return text.to_owned();
     };
-    let scheme = user.find("://").map_or("", |at| &user[..at + 3]);
-    format!("{scheme}***@{rest}")
+    match user.split_once("://") {
+        Some((scheme, _)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            format!("{scheme}://***@{rest}")
+        }
+        _ => format!("***@{rest}"),
+    }
 }
 
 /// The part of a text that an error message shows.
@@ -496,3 +497,6 @@ fn shown(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,8 @@ pub(crate) struct TimerQueue<K> {
     /// The sequence number keeps equal deadlines in insertion order, whatever their keys.
     heap: BinaryHeap<Reverse<(Instant, u64, K)>>,
     armed: u64,
-    /// Below this length no rebuild is tried: set when the last one removed too little to be worth its cost.
+    /// Up to this length no rebuild is tried: set when the last one removed too little to be worth its cost, and lowered by
+    /// every sweep since, so that a queue that was rightly large once does not stay so.
     rebuild_from: usize,
 }
 
@@ -58,10 +59,12 @@ impl<K: Copy + Ord> TimerQueue<K> {
             }
             self.heap.pop();
         }
+        self.rebuild_from = self.rebuild_from.saturating_sub(1);
         let bound = live_hint.saturating_mul(2).saturating_add(SLACK).max(self.rebuild_from);
         if self.heap.len() > bound {
             self.heap.retain(|&Reverse((at, _, key))| is_live(at, key));
-            // With a true hint the rebuild has halved the queue at least. After a false one, wait until it has doubled.
+            // With a true hint the rebuild has halved the queue at least. After one that was too low, the next waits for about
+            // as many calls as entries were kept.
             self.rebuild_from = if self.heap.len() > live_hint { self.heap.len() * 2 } else { 0 };
         }
         if self.heap.capacity() > 16 * (self.heap.len() + SLACK) {
