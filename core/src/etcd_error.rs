@@ -8,7 +8,7 @@ use crate::grpc::GrpcCode;
 
 /// Whether a call that ended with an error may have changed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Applied {
+pub(crate) enum Applied {
     /// The answer proves that the request changed nothing.
     NotApplied,
     /// The answer proves nothing: the request may have been carried out, or may yet be.
@@ -17,7 +17,7 @@ pub enum Applied {
 
 /// What a call does next when it may be sent again at all (it is repeatable, or provably changed nothing).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Advice {
+pub(crate) enum Advice {
     /// The same request would meet the same answer: tell the user.
     Final,
     /// Any member may do better after a pause.
@@ -235,7 +235,7 @@ impl EtcdError {
     /// check beforehand and is Unknown all the same: the request that crosses the quota while it is applied *is
     /// applied*, and its answer is replaced by this error (`server/etcdserver/apply/quota.go`, `quotaApplierV3`).
     #[must_use]
-    pub const fn applied(self) -> Applied {
+    pub(crate) const fn applied(self) -> Applied {
         self.row().2
     }
 
@@ -245,7 +245,7 @@ impl EtcdError {
     /// stopping, lagging, cut off). Retry: the trouble is load, and passes. Final: every member would answer alike.
     /// Refused tokens are final here, because the same token would be refused again.
     #[must_use]
-    pub const fn advice(self) -> Advice {
+    pub(crate) const fn advice(self) -> Advice {
         self.row().3
     }
 }

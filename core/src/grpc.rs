@@ -4,4 +4,5 @@ mod code;
 mod status;
 
 pub use code::GrpcCode;
-pub use status::{Head, InvalidHead, Status, read_head, read_trailers};
+pub use status::InvalidHead;
+pub(crate) use status::{Head, Status, read_head, read_trailers};

@@ -17,16 +17,16 @@ const SHOWN: usize = 64;
 
 /// How a call ended, in the server's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
+pub(crate) struct Status {
     /// The class of the outcome.
-    pub code: GrpcCode,
+    pub(crate) code: GrpcCode,
     /// The server's text, percent-decoded. Always empty for [`GrpcCode::Ok`].
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Status {
     /// The status of a call that succeeded.
-    pub const OK: Self = Self { code: GrpcCode::Ok, message: String::new() };
+    pub(crate) const OK: Self = Self { code: GrpcCode::Ok, message: String::new() };
 }
 
 impl fmt::Display for Status {
@@ -41,7 +41,7 @@ impl fmt::Display for Status {
 
 /// What a response head says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Head {
+pub(crate) enum Head {
     /// Messages may follow, then trailers.
     Message,
     /// The call is over ("trailers-only"), possibly with [`GrpcCode::Ok`].
@@ -103,7 +103,7 @@ impl std::error::Error for InvalidHead {}
 /// A `grpc-status` decides whatever else the head says, for gRPC forbids guessing from the HTTP status when there is
 /// one. It ends the call even where data follows, since only a trailers-only head may carry it.
 #[must_use]
-pub fn read_head(status: StatusCode, headers: &HeaderMap, end: bool) -> Head {
+pub(crate) fn read_head(status: StatusCode, headers: &HeaderMap, end: bool) -> Head {
     match read_status(headers) {
         Ok(Some(status)) => return Head::Status(status),
         Ok(None) => {}
@@ -124,7 +124,7 @@ pub fn read_head(status: StatusCode, headers: &HeaderMap, end: bool) -> Head {
 /// # Errors
 ///
 /// [`InvalidHead::MissingStatus`] or [`InvalidHead::BadStatus`].
-pub fn read_trailers(trailers: Option<&HeaderMap>) -> Result<Status, InvalidHead> {
+pub(crate) fn read_trailers(trailers: Option<&HeaderMap>) -> Result<Status, InvalidHead> {
     let Some(trailers) = trailers else { return Err(InvalidHead::MissingStatus) };
     read_status(trailers)?.ok_or(InvalidHead::MissingStatus)
 }
