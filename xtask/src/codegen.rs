@@ -65,7 +65,13 @@ fn generate(root: &Path) -> Result<BTreeMap<String, String>, Box<dyn Error>> {
     let mut schemas = Vec::new();
     find_schemas(root, &mut schemas)?;
     schemas.sort();
-    let set = protox::compile(&schemas, [root])?;
+    let mut set = protox::compile(&schemas, [root])?;
+    // prost takes `peerURLs` apart as `peer_ur_ls`. Field names have no part in the encoding.
+    for message in set.file.iter_mut().flat_map(|file| &mut file.message_type) {
+        for field in &mut message.field {
+            field.name = field.name.take().map(|name| name.replace("URLs", "Urls"));
+        }
+    }
     let requests: Vec<_> =
         set.file.into_iter().map(|file| (Module::from_protobuf_package_name(file.package()), file)).collect();
     let packages: BTreeSet<String> = requests.iter().map(|(_, file)| file.package().to_owned()).collect();

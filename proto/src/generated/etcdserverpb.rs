@@ -656,10 +656,10 @@ pub struct Member {
     pub name: ::prost::alloc::string::String,
     /// URLs at which other members reach it.
     #[prost(string, repeated, tag = "3")]
-    pub peer_ur_ls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    pub peer_urls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// URLs at which clients reach it. Empty until it has started once.
     #[prost(string, repeated, tag = "4")]
-    pub client_ur_ls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    pub client_urls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The member receives data but has no vote. Since etcd 3.4.
     #[prost(bool, tag = "5")]
     pub is_learner: bool,
@@ -679,7 +679,7 @@ impl ::prost::Name for Member {
 pub struct MemberAddRequest {
     /// URLs at which other members will reach it.
     #[prost(string, repeated, tag = "1")]
-    pub peer_ur_ls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    pub peer_urls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Add it as a learner, without a vote. Since etcd 3.4.
     #[prost(bool, tag = "2")]
     pub is_learner: bool,
@@ -762,7 +762,7 @@ pub struct MemberUpdateRequest {
     pub id: u64,
     /// The new peer URLs.
     #[prost(string, repeated, tag = "2")]
-    pub peer_ur_ls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    pub peer_urls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 impl ::prost::Name for MemberUpdateRequest {
     const NAME: &'static str = "MemberUpdateRequest";
