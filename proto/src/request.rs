@@ -1,5 +1,7 @@
 //! The ties between message types and methods, and the rules for requests whose content decides.
 
+use std::fmt::Debug;
+
 use prost::Message;
 
 use crate::etcdserverpb::alarm_request::AlarmAction;
@@ -8,9 +10,9 @@ use crate::etcdserverpb::{AlarmRequest, RangeRequest, RequestOp, TxnRequest};
 use crate::method::{Method, RetryClass};
 
 /// A message that is the request of exactly one unary method.
-pub trait UnaryRequest: Message + Default + 'static {
+pub trait UnaryRequest: Message + Debug + Default + 'static {
     /// The message that answers.
-    type Response: Message + Default + 'static;
+    type Response: Message + Debug + Default + 'static;
 
     /// The method.
     const METHOD: &'static Method;
@@ -40,10 +42,10 @@ pub trait UnaryRequest: Message + Default + 'static {
 /// A streaming method, as a type. The implementors are in [`streams`](crate::streams).
 pub trait StreamMethod {
     /// What the client sends.
-    type Request: Message + Default + 'static;
+    type Request: Message + Debug + Default + 'static;
 
     /// What the server sends.
-    type Response: Message + Default + 'static;
+    type Response: Message + Debug + Default + 'static;
 
     /// The method.
     const METHOD: &'static Method;

@@ -1,7 +1,8 @@
 //! Wire bytes pinned against an independent encoder.
 //!
-//! `golden/messages.hex` was written by Go's protobuf encoder over etcd's own Go types (`golden/main.go`; the command is in
-//! its first line). Each message is built here a second time: it must encode to those bytes and decode from them.
+//! `golden/messages.hex` was written by Go's protobuf encoder over etcd's own Go types (`golden/main.go`; the
+//! command is in its first line). Each message is built here a second time: it must encode to those bytes and
+//! decode from them.
 
 #![allow(clippy::expect_used, reason = "helpers of tests may panic")]
 

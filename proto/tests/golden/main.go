@@ -1,11 +1,12 @@
-// Command golden prints the bytes that Go's protobuf encoder gives for a choice of etcd messages. The test `golden.rs`
-// builds the same messages and compares.
+// Command golden prints the bytes that Go's protobuf encoder gives for a choice of etcd messages or, with the argument
+// `schema` (schema.go), the schemas compiled into etcd's Go modules. The tests `golden.rs` and `schema.rs` compare.
 package main
 
 import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"os"
 
 	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -85,6 +86,10 @@ func leader() *v3electionpb.LeaderKey {
 }
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "schema" {
+		printSchema()
+		return
+	}
 	fmt.Println("# Made by Go's encoder from main.go: cd proto/tests/golden && go run . > messages.hex")
 	fmt.Println("# Modules: go.etcd.io/etcd/api/v3 and go.etcd.io/etcd/server/v3, versions in go.mod.")
 	for _, c := range []struct {
