@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(LeaseId::new(0x1f).map(|id| id.to_string()).as_deref(), Some("000000000000001f"));
         assert_eq!(format!("{lease:?}"), "LeaseId(694d7a8b2c3d4e5f)");
         assert_eq!(MemberId::new(0x8e9e_05c5_2164_694d).to_string(), "8e9e05c52164694d");
-        assert_eq!(format!("{:?}", ClusterId::new(0xcdf8_18)), "ClusterId(cdf818)");
+        assert_eq!(format!("{:?}", ClusterId::new(0x00cd_f818)), "ClusterId(cdf818)");
         assert_eq!(u64::from(ClusterId::from(3)), ClusterId::new(3).get());
         assert_eq!(u64::from(MemberId::from(4)), MemberId::new(4).get());
     }
