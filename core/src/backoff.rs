@@ -28,6 +28,7 @@ impl Default for BackoffConfig {
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     config: BackoffConfig,
+    /// How many waits were handed out since the start or the last reset.
     attempts: u32,
 }
 
@@ -49,11 +50,6 @@ impl Backoff {
     /// Starts the series again, after a success.
     pub(crate) const fn reset(&mut self) {
         self.attempts = 0;
-    }
-
-    /// How many waits were handed out since the start or the last [`reset`](Self::reset).
-    pub(crate) const fn attempts(&self) -> u32 {
-        self.attempts
     }
 }
 
@@ -97,9 +93,9 @@ mod tests {
         for _ in 0..10 {
             backoff.next_delay(&mut rng);
         }
-        assert_eq!(backoff.attempts(), 10);
+        assert_eq!(backoff.attempts, 10);
         backoff.reset();
-        assert_eq!(backoff.attempts(), 0);
+        assert_eq!(backoff.attempts, 0);
         assert!(backoff.next_delay(&mut rng) <= Duration::from_millis(50));
     }
 
@@ -110,7 +106,7 @@ mod tests {
             let mut backoff = Backoff { config, attempts };
             let delay = backoff.next_delay(&mut Rng::new(seed));
             prop_assert!(delay >= FLOOR && delay <= config.cap.max(FLOOR));
-            prop_assert_eq!(backoff.attempts(), attempts.saturating_add(1));
+            prop_assert_eq!(backoff.attempts, attempts.saturating_add(1));
         }
     }
 
@@ -119,6 +115,6 @@ mod tests {
         let config = BackoffConfig { base: Duration::MAX, cap: Duration::MAX };
         let mut backoff = Backoff { config, attempts: u32::MAX };
         assert!(backoff.next_delay(&mut Rng::new(3)) >= FLOOR);
-        assert_eq!(backoff.attempts(), u32::MAX);
+        assert_eq!(backoff.attempts, u32::MAX);
     }
 }

@@ -155,6 +155,7 @@ impl RevisionTracker {
     }
 
     /// The highest revision seen of a cluster; `None` if it is not among the last few, or has shown none.
+    #[cfg(test)]
     pub(crate) fn revision_of(&self, cluster: ClusterId) -> Option<Revision> {
         let known = if self.cluster == Some(cluster) {
             Some(self.revision)

@@ -35,11 +35,6 @@ impl Rng {
         }
         (product >> 64) as u64
     }
-
-    /// A number in `0.0 <= x < 1.0` with 53 random bits.
-    pub(crate) const fn fraction(&mut self) -> f64 {
-        (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
-    }
 }
 
 #[cfg(test)]
@@ -71,15 +66,6 @@ mod tests {
         for count in counts {
             assert!((9_500..10_500).contains(&count), "{counts:?}");
         }
-    }
-
-    #[test]
-    fn fraction_fills_the_unit_interval() {
-        let mut rng = Rng::new(5);
-        let drawn: Vec<f64> = (0..10_000).map(|_| rng.fraction()).collect();
-        assert!(drawn.iter().all(|x| (0.0..1.0).contains(x)));
-        let mean = drawn.iter().sum::<f64>() / drawn.len() as f64;
-        assert!((0.48..0.52).contains(&mean), "{mean}");
     }
 
     proptest! {
