@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use etcdium_proto::{Method, RetryClass};
-use prost::Message;
+use etcdium_proto::{Method, Response, RetryClass};
 
 use crate::backoff::Backoff;
 use crate::etcd_error::Applied;
@@ -50,7 +49,7 @@ pub struct Reply<T> {
     response: PhantomData<fn() -> T>,
 }
 
-impl<T: Message + Default> Reply<T> {
+impl<T: Response> Reply<T> {
     /// Decodes the response.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ mod request;
 mod table;
 
 pub use method::{Method, MethodKind, RetryClass, Version};
-pub use request::{StreamMethod, UnaryRequest};
+pub use request::{Response, StreamMethod, UnaryRequest};
 pub use table::{METHODS, methods, streams};
 
 /// Declares the modules that `cargo xtask codegen` writes.

@@ -9,10 +9,16 @@ use crate::etcdserverpb::request_op::Request;
 use crate::etcdserverpb::{AlarmRequest, RangeRequest, RequestOp, TxnRequest};
 use crate::method::{Method, RetryClass};
 
+/// A message a server answers with. Every message is one as far as encoding goes: a name for what code that is
+/// generic over responses needs, without naming the encoder.
+pub trait Response: Message + Debug + Default + 'static {}
+
+impl<M: Message + Debug + Default + 'static> Response for M {}
+
 /// A message that is the request of exactly one unary method.
 pub trait UnaryRequest: Message + Debug + Default + 'static {
     /// The message that answers.
-    type Response: Message + Debug + Default + 'static;
+    type Response: Response;
 
     /// The method.
     const METHOD: &'static Method;
@@ -45,7 +51,7 @@ pub trait StreamMethod {
     type Request: Message + Debug + Default + 'static;
 
     /// What the server sends.
-    type Response: Message + Debug + Default + 'static;
+    type Response: Response;
 
     /// The method.
     const METHOD: &'static Method;

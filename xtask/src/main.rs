@@ -2,22 +2,53 @@
 
 #![forbid(unsafe_code)]
 
+mod api;
+mod bench;
+mod cargo;
+mod codegen;
+mod demo;
+mod deny;
+mod etcd;
+mod lines;
+mod msrv;
+mod purity;
+mod test;
+
 use std::process::ExitCode;
 
-mod codegen;
-mod etcd;
+/// What a task returns: nothing, or why it failed.
+type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 const USAGE: &str = "usage: cargo xtask <task>
 
+  demo                               start etcd and use it from every runtime
+  test [--only STEP|CASE] [--runtime NAME|all] [--etcd VERSION]
+                                     everything CI checks
+  bench [--quick] [--json FILE] ...  measure against other clients
+  etcd [3.4|3.5|3.6|3.7|EXACT]       provide an etcd server binary and print its path
   codegen [--check]                  generate the protobuf messages, or check that they are up to date
-  etcd [3.4|3.5|3.6|3.7|EXACT]       provide an etcd server binary and print its path";
+
+the steps of `test`, each also a task of its own:
+  purity    core depends on no clock, socket, runtime or randomness
+  msrv      the workspace and its dependencies keep to the declared Rust version
+  lines     no file grows out of hand
+  api       no foreign type in a public signature
+  deny      licences, bans, sources, advisories";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (task, rest) = args.split_first().map_or(("", &[][..]), |(task, rest)| (task.as_str(), rest));
     let outcome = match task {
+        "api" => api::run(),
+        "bench" => bench::run(rest),
         "codegen" => codegen::run(rest),
+        "demo" => demo::run(rest),
+        "deny" => deny::run(),
         "etcd" => etcd::run(rest),
+        "lines" => lines::run(),
+        "msrv" => msrv::run(),
+        "purity" => purity::run(),
+        "test" => test::run(rest),
         _ => Err(USAGE.into()),
     };
     match outcome {

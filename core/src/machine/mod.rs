@@ -12,8 +12,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use etcdium_proto::UnaryRequest;
-use prost::Message;
+use etcdium_proto::{Response, UnaryRequest};
 
 use self::connections::{Connection, Endpoint};
 use self::timers::Timer;
@@ -134,7 +133,7 @@ impl Core {
     /// # Errors
     /// The operation's, or [`ProtocolError::Message`](crate::ProtocolError::Message) if the response is no message
     /// of its type.
-    pub fn take<T: Message + Default>(&mut self, op: &Op<T>) -> Option<Result<T, Error>> {
+    pub fn take<T: Response>(&mut self, op: &Op<T>) -> Option<Result<T, Error>> {
         Some(self.take_reply(op)?.and_then(Reply::decode))
     }
 

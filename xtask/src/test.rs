@@ -1,0 +1,164 @@
+//! `cargo xtask test`: everything CI checks, step by step, with a summary at the end.
+
+use std::time::{Duration, Instant};
+
+use crate::cargo::{cargo, run as run_command};
+use crate::{Outcome, api, codegen, deny, lines, msrv, purity};
+
+/// What the user narrowed the run down to.
+#[derive(Debug, Default)]
+struct Filter {
+    /// A step, or the beginning of case names.
+    only: Option<String>,
+    runtime: Option<String>,
+    etcd: Option<String>,
+}
+
+/// One thing to check.
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    check: fn(&Filter) -> Outcome,
+}
+
+/// Cheap steps first.
+const STEPS: &[Step] = &[
+    Step { name: "fmt", about: "formatting", check: |_| fmt() },
+    Step { name: "lines", about: "file sizes, nothing unfinished", check: |_| lines::run() },
+    Step {
+        name: "codegen",
+        about: "generated code is up to date",
+        check: |_| codegen::run(&["--check".into()]),
+    },
+    Step { name: "msrv", about: "dependencies keep to the Rust version", check: |_| msrv::run() },
+    Step { name: "purity", about: "core touches nothing", check: |_| purity::run() },
+    Step { name: "clippy", about: "lints", check: |_| clippy() },
+    Step { name: "unit", about: "unit, property and loopback tests", check: |_| unit() },
+    Step { name: "doc", about: "documentation tests", check: |_| doctest() },
+    Step { name: "live", about: "conformance cases against live etcd", check: live },
+    Step { name: "examples", about: "examples against live etcd", check: |_| examples() },
+    Step { name: "docs", about: "documentation builds without a warning", check: |_| docs() },
+    Step { name: "api", about: "no foreign types in public signatures", check: |_| api::run() },
+    Step { name: "deny", about: "licences, bans, sources, advisories", check: |_| deny::run() },
+];
+
+/// Runs the task.
+///
+/// # Errors
+/// The names of the steps that failed.
+pub(crate) fn run(args: &[String]) -> Outcome {
+    let mut filter = Filter::default();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let slot =
+            match arg.as_str() {
+                "--only" => &mut filter.only,
+                "--runtime" => &mut filter.runtime,
+                "--etcd" => &mut filter.etcd,
+                _ => return Err(format!(
+                    "{arg}: usage: cargo xtask test [--only STEP|CASE] [--runtime NAME|all] [--etcd VERSION]"
+                )
+                .into()),
+            };
+        *slot = Some(args.next().ok_or_else(|| format!("{arg} needs a value"))?.clone());
+    }
+    let named = STEPS.iter().find(|step| filter.only.as_deref() == Some(step.name));
+    let steps: Vec<&Step> = match (&filter.only, named) {
+        (None, _) => STEPS.iter().collect(),
+        (Some(_), Some(step)) => vec![step],
+        // The name of a case: only the live step has those.
+        (Some(_), None) => STEPS.iter().filter(|step| step.name == "live").collect(),
+    };
+    if named.is_some() {
+        filter.only = None;
+    }
+    let mut results = Vec::new();
+    for step in steps {
+        println!("\n=== {}: {}", step.name, step.about);
+        let start = Instant::now();
+        let outcome = (step.check)(&filter);
+        if let Err(error) = &outcome {
+            eprintln!("{}: {error}", step.name);
+        }
+        results.push((step, outcome.is_ok(), start.elapsed()));
+    }
+    summary(&results)
+}
+
+fn summary(results: &[(&Step, bool, Duration)]) -> Outcome {
+    println!("\n=== summary");
+    for (step, passed, time) in results {
+        let verdict = if *passed { "ok" } else { "FAILED" };
+        println!("{:<10} {verdict:<7} {:>6.1} s  {}", step.name, time.as_secs_f64(), step.about);
+    }
+    let failed: Vec<&str> =
+        results.iter().filter(|(_, passed, _)| !passed).map(|(step, ..)| step.name).collect();
+    println!("steps: {} passed, {} failed", results.len() - failed.len(), failed.len());
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
+}
+
+fn fmt() -> Outcome {
+    run_command(&mut cargo(&["fmt", "--all", "--check"]))?;
+    run_command(&mut cargo(&["fmt", "--all", "--check", "--manifest-path", "bench/Cargo.toml"]))
+}
+
+fn clippy() -> Outcome {
+    let args =
+        ["clippy", "--workspace", "--all-targets", "--all-features", "--locked", "--", "-D", "warnings"];
+    run_command(&mut cargo(&args))
+}
+
+fn unit() -> Outcome {
+    let args = [
+        "test",
+        "--workspace",
+        "--exclude",
+        "etcdium-conformance",
+        "--all-features",
+        "--locked",
+        "--lib",
+        "--bins",
+        "--tests",
+    ];
+    run_command(&mut cargo(&args))?;
+    run_command(&mut cargo(&["test", "-p", "etcdium-conformance", "--locked", "--lib", "--bins"]))
+}
+
+fn doctest() -> Outcome {
+    run_command(&mut cargo(&["test", "--workspace", "--all-features", "--locked", "--doc"]))
+}
+
+fn live(filter: &Filter) -> Outcome {
+    let mut command = cargo(&["test", "-p", "etcdium-conformance", "--locked", "--test", "live"]);
+    if filter.only.is_none() {
+        command.args(["--test", "launcher"]);
+    }
+    if let Some(runtime) = &filter.runtime {
+        command.env("ETCDIUM_RUNTIME", runtime);
+    }
+    if let Some(version) = &filter.etcd {
+        command.env("ETCDIUM_ETCD_VERSION", version);
+    }
+    if let Some(only) = &filter.only {
+        command.args(["--", only]);
+    }
+    run_command(&mut command)
+}
+
+fn examples() -> Outcome {
+    run_command(&mut cargo(&[
+        "run",
+        "--quiet",
+        "-p",
+        "etcdium-conformance",
+        "--bin",
+        "etcdium-conformance",
+        "--",
+        "examples",
+    ]))
+}
+
+fn docs() -> Outcome {
+    let args = ["doc", "--workspace", "--all-features", "--no-deps", "--locked"];
+    run_command(cargo(&args).env("RUSTDOCFLAGS", "-D warnings"))
+}
