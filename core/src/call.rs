@@ -53,13 +53,21 @@ impl Call {
         Self { owner, connection, stage: Stage::Head, decoder: FrameDecoder::new(max_response) }
     }
 
+    /// Whether any of the response came.
+    pub(crate) fn is_answered(&self) -> bool {
+        !matches!(self.stage, Stage::Head)
+    }
+
     /// Takes one input.
     pub(crate) fn handle(&mut self, input: CallInput<'_>) -> Progress {
         match input {
             CallInput::Head { status, headers, end } => self.head(status, headers, end),
             CallInput::Data(chunk) => self.data(chunk),
             CallInput::End(trailers) => self.end(trailers),
-            CallInput::Reset(cause) => Progress::Failed { failure: Failure::Reset(cause), open: false },
+            CallInput::Reset(cause) => {
+                let failure = Failure::Reset { cause, answered: self.is_answered() };
+                Progress::Failed { failure, open: false }
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use etcdium_proto::Method;
 
+use crate::etcd_error::Advice;
 use crate::grpc::{GrpcCode, InvalidHead};
 use crate::{Address, AddressError, Cause, EtcdError, FrameError};
 
@@ -204,8 +205,8 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match &self.inner.kind {
             ErrorKind::Etcd(error) => {
-                matches!(error.code(), GrpcCode::Unavailable)
-                    || error.advice() != crate::etcd_error::Advice::Final
+                matches!(error.code(), GrpcCode::Unavailable | GrpcCode::DeadlineExceeded)
+                    || error.advice() != Advice::Final
             }
             ErrorKind::Status(code) => {
                 matches!(code, GrpcCode::Unavailable | GrpcCode::DeadlineExceeded | GrpcCode::Aborted)
@@ -215,9 +216,14 @@ impl Error {
         }
     }
 
-    /// Whether the deadline passed.
+    /// Whether the deadline passed: here, or first on the server, which is told of it.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.inner.kind, ErrorKind::Timeout { .. })
+        matches!(
+            self.inner.kind,
+            ErrorKind::Timeout { .. }
+                | ErrorKind::Status(GrpcCode::DeadlineExceeded)
+                | ErrorKind::Etcd(EtcdError::DeadlineExceeded)
+        )
     }
 
     /// The text the server sent with its status, unchanged.

@@ -14,6 +14,70 @@
 //!   [`Core::poll_event`], and then re-reads [`Core::poll_timeout`]. Any number of inputs may come before a drain.
 //! * Inputs cannot fail. A key the core has let go of is ignored, so late news needs no care.
 //!
+//! # A driver
+//!
+//! All of the contract, with a server that is made up on the spot:
+//!
+//! ```
+//! use std::time::Instant;
+//!
+//! use etcdium_core::{
+//!     CallInput, CallOptions, Cause, CauseKind, Config, Core, EndpointInput, Event, TimerReason, Transmit,
+//! };
+//! use etcdium_proto::etcdserverpb::{PutRequest, PutResponse, ResponseHeader};
+//! use http::{HeaderMap, HeaderValue, StatusCode};
+//! use prost::Message;
+//!
+//! let mut now = Instant::now();
+//! let mut core = Core::new(Config::new(["127.0.0.1:2379".parse()?]), now, 42);
+//! let request = PutRequest { key: "k".into(), value: "v".into(), ..Default::default() };
+//! let put = core.start(now, &request, &CallOptions::new());
+//! let mut refused = false;
+//! let response = loop {
+//!     // First what to do. This server refuses the first connection and answers every request.
+//!     while let Some(transmit) = core.poll_transmit() {
+//!         match transmit {
+//!             Transmit::Connect(connect) if !refused => {
+//!                 refused = true;
+//!                 let cause = Cause::from(CauseKind::ClosedByServer);
+//!                 core.handle_endpoint(now, connect.connection, EndpointInput::ConnectFailed(cause));
+//!             }
+//!             Transmit::Connect(connect) => {
+//!                 core.handle_endpoint(now, connect.connection, EndpointInput::Connected);
+//!             }
+//!             Transmit::Open(open) => {
+//!                 assert_eq!(open.method.path(), "/etcdserverpb.KV/Put");
+//!                 let mut headers = HeaderMap::new();
+//!                 open.write_headers(&mut headers);
+//!                 let mut head = HeaderMap::new();
+//!                 head.insert("content-type", headers["content-type"].clone());
+//!                 let input = CallInput::Head { status: StatusCode::OK, headers: &head, end: false };
+//!                 core.handle_call(now, open.call, input);
+//!                 let header = Some(ResponseHeader { revision: 7, ..Default::default() });
+//!                 let message = PutResponse { header, ..Default::default() }.encode_to_vec();
+//!                 let framed = [&[0, 0, 0, 0, message.len() as u8], &message[..]].concat();
+//!                 core.handle_call(now, open.call, CallInput::Data(framed.into()));
+//!                 let mut trailers = HeaderMap::new();
+//!                 trailers.insert("grpc-status", HeaderValue::from_static("0"));
+//!                 core.handle_call(now, open.call, CallInput::End(Some(&trailers)));
+//!             }
+//!             _ => {} // Nothing here outlives its input: there is nothing to reset or to disconnect.
+//!         }
+//!     }
+//!     // Then what happened.
+//!     if std::iter::from_fn(|| core.poll_event()).any(|event| event == Event::OpDone(put.key())) {
+//!         break core.take(&put).unwrap()?;
+//!     }
+//!     // Then sleep, but for no longer than this. Here the back-off before the second connection passes at once.
+//!     assert_eq!(core.timeout_reason(), Some(TimerReason::Reconnect));
+//!     now = core.poll_timeout().unwrap();
+//!     core.handle_timeout(now);
+//! };
+//! assert_eq!(response.header.unwrap().revision, 7);
+//! assert_eq!(core.revision().get(), 7);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Where things are
 //!
 //! The map of the crate is the list of modules below; each file says what it holds.

@@ -10,8 +10,8 @@ use crate::{EtcdError, ProtocolError, ResetCause};
 /// How one call failed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Failure {
-    /// No response.
-    Reset(ResetCause),
+    /// No whole response. `answered`: some of it came, so the server acted, whatever the cause claims.
+    Reset { cause: ResetCause, answered: bool },
     /// An error of etcd's table.
     Etcd(EtcdError, String),
     /// Another status.
@@ -43,8 +43,10 @@ pub(crate) struct Verdict {
 /// Judges a failed call of the given class.
 pub(crate) fn judge(class: RetryClass, failure: &Failure) -> Verdict {
     let (applied, wish) = match failure {
-        Failure::Reset(cause) if cause.is_unprocessed() => (Applied::NotApplied, Next::Elsewhere),
-        Failure::Reset(_) => (Applied::Unknown, Next::Elsewhere),
+        Failure::Reset { cause, answered: false } if cause.is_unprocessed() => {
+            (Applied::NotApplied, Next::Elsewhere)
+        }
+        Failure::Reset { .. } => (Applied::Unknown, Next::Elsewhere),
         Failure::Etcd(error, _) => {
             let next = match error.advice() {
                 Advice::Final => Next::Fail,

@@ -74,10 +74,6 @@ impl<K: Key, T> Slab<K, T> {
         self.made
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &T)> {
         self.slots.iter().flatten().map(|(k, v)| (*k, v))
     }
@@ -117,6 +113,6 @@ mod tests {
         slab.remove(keys[1]);
         assert_eq!(slab.keys().collect::<Vec<_>>(), [keys[0], keys[2], keys[3]]);
         assert_eq!(slab.iter().map(|(_, v)| *v).collect::<Vec<_>>(), [0, 2, 3]);
-        assert!(!slab.is_empty() && slab.contains(keys[2]));
+        assert!(slab.contains(keys[2]) && !slab.contains(keys[1]));
     }
 }

@@ -3,20 +3,23 @@
 //! An endpoint goes `Idle -> Connecting -> Ready -> Down -> Connecting ...`. A connection is `Dialling`, `Open` or
 //! `Draining`; a draining one takes no new calls and is dropped after its last.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use etcdium_proto::UnaryRequest;
 use etcdium_proto::healthpb::HealthCheckRequest;
 
-use super::{Core, Life, Timer};
+use super::{Core, Life, Timer, after};
 use crate::backoff::Backoff;
 use crate::call::{Call, Owner};
 use crate::metadata::CallHeaders;
+use crate::op::Phase;
+use crate::retry::Failure;
 use crate::transmit::{Connect, Open};
 use crate::{
     Address, CallKey, Cause, CauseKind, ConnectionKey, EndpointCause, EndpointInput, EndpointKey,
-    EndpointStatus, Event, InvalidRequest, OpKey, ResetCause, Transmit, frame,
+    EndpointStatus, Error, Event, InvalidRequest, OpKey, ResetCause, Transmit, frame,
 };
 
 /// An endpoint.
@@ -27,8 +30,10 @@ pub(super) struct Endpoint {
     backoff: Backoff,
     /// What was wrong last, until a connection is made.
     pub(super) cause: Option<Cause>,
+    /// The value of the core's `failures` when it went down last, 0 if it never did.
+    failed: u64,
     /// Doubled when the server complains of too many pings.
-    ping_interval: core::time::Duration,
+    ping_interval: Duration,
 }
 
 /// What an endpoint is doing.
@@ -65,7 +70,9 @@ pub(super) struct Connection {
     pub(super) endpoint: EndpointKey,
     pub(super) address: Arc<Address>,
     stage: Stage,
-    /// Open calls, the probe included.
+    /// When it was made; before that, when it was asked for.
+    since: Instant,
+    /// Open calls of operations.
     outstanding: usize,
     /// Since when something was asked and nothing whatever came. Calls that end unanswered leave it set: their
     /// deadlines must not hide a dead server.
@@ -87,12 +94,19 @@ pub(super) struct Probe {
 enum Stage {
     Dialling,
     Open,
+    /// Takes no new operations: its endpoint was removed.
     Draining,
+    /// The same, and takes no probes either: the server said so.
+    GoingAway,
 }
 
 impl Connection {
     pub(super) fn is_dialling(&self) -> bool {
         self.stage == Stage::Dialling
+    }
+
+    fn is_leaving(&self) -> bool {
+        matches!(self.stage, Stage::Draining | Stage::GoingAway)
     }
 }
 
@@ -114,6 +128,7 @@ impl Core {
                         state: State::Idle,
                         backoff: Backoff::new(self.config.reconnect),
                         cause: None,
+                        failed: 0,
                         ping_interval: self.config.ping_interval,
                     });
                     self.order.push(key);
@@ -134,7 +149,7 @@ impl Core {
         match endpoint.state {
             State::Idle | State::Down { .. } => {}
             State::Connecting(connection) => self.drop_connection(connection),
-            State::Ready(connection) => self.drain_connection(connection),
+            State::Ready(connection) => self.drain_connection(connection, Stage::Draining),
         }
     }
 
@@ -155,6 +170,7 @@ impl Core {
             endpoint: key,
             address: endpoint.address.clone(),
             stage: Stage::Dialling,
+            since: self.now,
             outstanding: 0,
             unanswered: None,
             silence_armed: false,
@@ -170,7 +186,7 @@ impl Core {
             ping_timeout: self.config.ping_timeout,
         }));
         self.events.push_back(Event::Endpoint { endpoint: key, status: EndpointStatus::Connecting });
-        self.timers.arm(self.now + self.config.dial_timeout, Timer::Dial(connection));
+        self.timers.arm(self.later(self.config.dial_timeout), Timer::Dial(connection));
     }
 
     pub(super) fn dial_timeout(&mut self, key: ConnectionKey) {
@@ -183,10 +199,11 @@ impl Core {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match (input, connection.stage) {
             (EndpointInput::Connected, Stage::Dialling) => self.connected(key),
-            (EndpointInput::Received, Stage::Open | Stage::Draining) => self.heard(key),
-            (EndpointInput::GoingAway, Stage::Open) => {
+            (EndpointInput::Received, Stage::Open | Stage::Draining | Stage::GoingAway) => self.heard(key),
+            (EndpointInput::GoingAway, Stage::Open | Stage::Draining) => {
+                self.heard(key);
                 self.endpoint_down(key, &Cause::from(CauseKind::GoAway(0)));
-                self.drain_connection(key);
+                self.drain_connection(key, Stage::GoingAway);
             }
             (EndpointInput::ConnectFailed(cause) | EndpointInput::Closed(cause), _) => self.lose(key, &cause),
             // Told twice, or out of order: nothing new.
@@ -197,6 +214,7 @@ impl Core {
     fn connected(&mut self, key: ConnectionKey) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.stage = Stage::Open;
+        connection.since = self.now;
         let endpoint_key = connection.endpoint;
         let Some(endpoint) = self.endpoints.get_mut(endpoint_key) else { return };
         endpoint.state = State::Ready(key);
@@ -213,7 +231,7 @@ impl Core {
         if let Some(probe) = connection.probe.take() {
             // Any sign of life answers the probe.
             self.transmits.push_back(Transmit::Reset(probe.call));
-            self.forget_call(probe.call);
+            self.calls.remove(probe.call);
         }
     }
 
@@ -237,19 +255,20 @@ impl Core {
         }
         if !connection.silence_armed {
             connection.silence_armed = true;
-            self.timers.arm(self.now + self.config.silence, Timer::Silence(key));
+            self.timers.arm(self.later(self.config.silence), Timer::Silence(key));
         }
     }
 
     /// Forgets a call whatever its state; `None` if it is gone already.
     pub(super) fn forget_call(&mut self, call: CallKey) -> Option<Call> {
         let call = self.calls.remove(call)?;
-        if matches!(call.owner, Owner::Op(_)) {
-            self.in_flight -= 1;
+        if call.owner == Owner::Probe {
+            return Some(call);
         }
+        self.in_flight -= 1;
         if let Some(connection) = self.connections.get_mut(call.connection) {
             connection.outstanding -= 1;
-            if connection.outstanding == 0 && connection.stage == Stage::Draining {
+            if connection.outstanding == 0 && connection.is_leaving() {
                 self.drop_connection(call.connection);
             }
         }
@@ -261,24 +280,23 @@ impl Core {
         connection.silence_armed = false;
         let Some(since) = connection.unanswered else { return };
         connection.silence_armed = true;
-        let due = since + self.config.silence;
-        if due > self.now {
-            self.timers.arm(due, Timer::Silence(key));
-        } else if connection.probe.is_none() {
-            self.send_probe(key);
-            self.timers.arm(self.now + self.config.silence, Timer::Silence(key));
-        } else {
-            self.timers.arm(self.now + self.config.silence, Timer::Silence(key));
+        let mut due = after(since, self.config.silence);
+        if due <= self.now {
+            // A server that goes away refuses new calls, so its silence proves nothing: pings guard the last ones.
+            if connection.probe.is_none() && connection.stage != Stage::GoingAway {
+                self.send_probe(key);
+            }
+            due = self.later(self.config.silence);
         }
+        self.timers.arm(due, Timer::Silence(key));
     }
 
     fn send_probe(&mut self, key: ConnectionKey) {
         let request = HealthCheckRequest::default();
         let Ok(message) = frame::encode(&request, usize::MAX, &mut self.arena) else { return };
         let call = self.calls.insert(Call::new(Owner::Probe, key, self.config.max_response));
-        let until = self.now + self.config.probe_timeout;
+        let until = self.later(self.config.probe_timeout);
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.outstanding += 1;
             connection.probe = Some(Probe { call, until });
         }
         self.stats.probes += 1;
@@ -306,7 +324,8 @@ impl Core {
 
     pub(super) fn probe_timeout(&mut self, key: ConnectionKey) {
         self.transmits.push_back(Transmit::Disconnect(key));
-        let silence = format!("no byte for {:?}", self.config.silence + self.config.probe_timeout);
+        let silence = self.config.silence.saturating_add(self.config.probe_timeout);
+        let silence = format!("no byte for {silence:?}");
         self.lose(key, &Cause::new(CauseKind::Silent, silence));
     }
 
@@ -320,11 +339,14 @@ impl Core {
         }
         if endpoint.is_ready() {
             self.stats.connections_lost += 1;
+            if self.now.duration_since(connection.since) >= self.config.reconnect.cap {
+                // It lasted: a success, whether calls were made or not.
+                endpoint.backoff.reset();
+            }
         }
-        if *cause.kind() == CauseKind::TooManyPings {
-            endpoint.ping_interval = endpoint.ping_interval.saturating_mul(2);
-        }
-        let until = self.now + endpoint.backoff.next_delay(&mut self.rng);
+        self.failures += 1;
+        endpoint.failed = self.failures;
+        let until = after(self.now, endpoint.backoff.next_delay(&mut self.rng));
         endpoint.cause = Some(cause.clone());
         endpoint.state = State::Down { until, cause: cause.clone() };
         self.timers.arm(until, Timer::Reconnect(endpoint_key));
@@ -335,37 +357,62 @@ impl Core {
 
     /// A connection is gone: its endpoint is down and its calls are lost.
     fn lose(&mut self, key: ConnectionKey, cause: &Cause) {
+        if *cause.kind() == CauseKind::TooManyPings {
+            // Told after GOAWAY mostly, when the endpoint is down already.
+            let connection = self.connections.get(key);
+            if let Some(endpoint) = connection.and_then(|c| self.endpoints.get_mut(c.endpoint)) {
+                endpoint.ping_interval = endpoint.ping_interval.saturating_mul(2);
+            }
+        }
         self.endpoint_down(key, cause);
-        let lost: Vec<(CallKey, Owner)> = self
+        // Calls the driver has not been told of were not sent, and need not be.
+        let mut unsent = BTreeSet::new();
+        self.transmits.retain(|transmit| match transmit {
+            Transmit::Open(open) if open.connection == key => {
+                unsent.insert(open.call);
+                false
+            }
+            Transmit::Reset(call) => !unsent.contains(call),
+            _ => true,
+        });
+        let lost: Vec<(CallKey, Owner, bool)> = self
             .calls
             .iter()
             .filter(|(_, call)| call.connection == key)
-            .map(|(call_key, call)| (call_key, call.owner))
+            .map(|(call_key, call)| (call_key, call.owner, call.is_answered()))
             .collect();
         let Some(connection) = self.connections.remove(key) else { return };
-        for (call, owner) in lost {
+        for (call, owner, answered) in lost {
             self.forget_call(call);
             if let Owner::Op(op) = owner {
-                let failure = crate::retry::Failure::Reset(ResetCause::Connection(cause.clone()));
+                let reset = if unsent.contains(&call) {
+                    ResetCause::NotSent
+                } else {
+                    ResetCause::Connection(cause.clone())
+                };
+                let failure = Failure::Reset { cause: reset, answered };
                 self.attempt_failed(op, connection.endpoint, &connection.address, failure);
             }
         }
         self.open_waiting();
     }
 
-    /// No new calls on this connection; it is dropped with its last.
-    fn drain_connection(&mut self, key: ConnectionKey) {
+    /// No new operations on this connection; it is dropped with its last.
+    fn drain_connection(&mut self, key: ConnectionKey, stage: Stage) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.stage = Stage::Draining;
+        connection.stage = stage;
         if connection.outstanding == 0 {
             self.drop_connection(key);
         }
     }
 
+    /// Drops a connection that no operation has a call on. A probe may be open: it ends with the connection.
     fn drop_connection(&mut self, key: ConnectionKey) {
-        if self.connections.remove(key).is_some() {
-            self.transmits.push_back(Transmit::Disconnect(key));
+        let Some(connection) = self.connections.remove(key) else { return };
+        if let Some(probe) = connection.probe {
+            self.calls.remove(probe.call);
         }
+        self.transmits.push_back(Transmit::Disconnect(key));
     }
 
     /// Drops every connection and endpoint attempt: the core closes.
@@ -378,18 +425,18 @@ impl Core {
         }
     }
 
-    /// Ends the operations that wait for any endpoint, if one is ready or all have failed.
+    /// Ends the operations that wait for an endpoint to be ready, if one is or all have failed since.
     fn endpoints_changed(&mut self) {
         if self.connecting.is_empty() {
             return;
         }
-        if self.endpoints.iter().any(|(_, endpoint)| endpoint.is_ready()) {
-            for op in core::mem::take(&mut self.connecting) {
-                self.connect_done(op);
-            }
-        } else if self.endpoints.iter().all(|(_, endpoint)| endpoint.cause.is_some()) {
-            for op in core::mem::take(&mut self.connecting) {
-                self.connect_failed(op);
+        for (key, started) in self.connecting.clone() {
+            let pinned = self.ops.get(key).and_then(|op| op.pinned);
+            let concerned = |k: EndpointKey| pinned.is_none_or(|pinned| pinned == k);
+            if self.pick(pinned, None).is_some() {
+                self.connect_done(key);
+            } else if self.endpoints.iter().all(|(k, endpoint)| !concerned(k) || endpoint.failed > started) {
+                self.connect_failed(key, pinned);
             }
         }
     }
@@ -399,7 +446,7 @@ impl Core {
         let stranded: Vec<(OpKey, InvalidRequest)> = self
             .ops
             .iter()
-            .filter(|(_, op)| !op.is_done() && !matches!(op.phase, crate::op::Phase::Running(_)))
+            .filter(|(_, op)| !op.is_done() && !matches!(op.phase, Phase::Running(_)))
             .filter_map(|(key, op)| match op.pinned {
                 Some(endpoint) if !self.endpoints.contains(endpoint) => {
                     Some((key, InvalidRequest::UnknownEndpoint))
@@ -408,9 +455,15 @@ impl Core {
                 _ => None,
             })
             .collect();
-        for (op, invalid) in stranded {
-            self.connecting.remove(&op);
-            self.finish(op, Err(invalid.into()));
+        for (key, invalid) in stranded {
+            let mut error = Error::from(invalid);
+            if let Some(op) = self.ops.get_mut(key) {
+                error = error.with_source(op.last_error.take());
+                if let Some(request) = &op.request {
+                    error = error.with_method(request.method);
+                }
+            }
+            self.finish(key, Err(error));
         }
         self.endpoints_changed();
         self.open_waiting();

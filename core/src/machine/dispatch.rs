@@ -7,7 +7,7 @@ use bytes::Bytes;
 use etcdium_proto::UnaryRequest;
 
 use super::connections::State;
-use super::{Core, Life, Timer};
+use super::{Core, Life, Timer, after};
 use crate::backoff::Backoff;
 use crate::call::{Call, Owner, Progress};
 use crate::etcd_error::Applied;
@@ -15,6 +15,7 @@ use crate::metadata::CallHeaders;
 use crate::op::{Answer, OpState, Phase, Request};
 use crate::retry::{Failure, Next, judge};
 use crate::revision::{Observation, peek_header};
+use crate::timer::TimerQueue;
 use crate::transmit::Open;
 use crate::{
     Address, CallInput, CallKey, CallOptions, ConnectionKey, EndpointKey, Error, ErrorKind, Event,
@@ -54,6 +55,8 @@ impl Core {
             }
         }
         self.waiting.insert(key);
+        // Those before it may wait for one endpoint alone.
+        self.open_waiting();
         key
     }
 
@@ -64,10 +67,10 @@ impl Core {
             return key;
         }
         self.wake();
-        if self.pick(None, None).is_some() {
+        if self.pick(options.endpoint, None).is_some() {
             self.connect_done(key);
         } else {
-            self.connecting.insert(key);
+            self.connecting.insert(key, self.failures);
         }
         key
     }
@@ -102,13 +105,19 @@ impl Core {
             Some(ErrorKind::InvalidRequest(InvalidRequest::NoEndpoints))
         } else if options.endpoint.is_some_and(|endpoint| !self.endpoints.contains(endpoint)) {
             Some(ErrorKind::InvalidRequest(InvalidRequest::UnknownEndpoint))
+        } else if options.timeout.unwrap_or(self.config.timeout) == Some(Duration::ZERO) {
+            Some(ErrorKind::Timeout { after: Duration::ZERO })
         } else {
             None
         }
     }
 
     /// The connection for the next call: ready endpoints take turns; `avoid` is used only if no other is ready.
-    fn pick(&mut self, pinned: Option<EndpointKey>, avoid: Option<EndpointKey>) -> Option<ConnectionKey> {
+    pub(super) fn pick(
+        &mut self,
+        pinned: Option<EndpointKey>,
+        avoid: Option<EndpointKey>,
+    ) -> Option<ConnectionKey> {
         let ready = |key: EndpointKey| match self.endpoints.get(key)?.state {
             State::Ready(connection) => Some(connection),
             State::Idle | State::Connecting(_) | State::Down { .. } => None,
@@ -166,7 +175,10 @@ impl Core {
             }
             let Some(op) = self.ops.get(key) else { return };
             let (pinned, last) = (op.pinned, op.last);
+            // One that is too late is left to its deadline: it was not applied.
+            let late = op.deadline.is_some_and(|deadline| deadline <= self.now);
             match self.pick(pinned, last) {
+                Some(_) if late => {}
                 Some(connection) => {
                     self.waiting.remove(&key);
                     self.open_call(key, connection);
@@ -186,7 +198,8 @@ impl Core {
     pub(super) fn call_input(&mut self, key: CallKey, input: CallInput<'_>) {
         let Some(call) = self.calls.get_mut(key) else { return };
         let (owner, connection) = (call.owner, call.connection);
-        let answered = !matches!(input, CallInput::Reset(_));
+        // Other resets come from the server.
+        let answered = !matches!(input, CallInput::Reset(ResetCause::NotSent | ResetCause::Connection(_)));
         let progress = call.handle(input);
         if matches!(progress, Progress::Open) {
             self.heard(connection);
@@ -245,7 +258,12 @@ impl Core {
             .with_endpoint(address.clone());
         op.phase = Phase::Waiting;
         op.last = Some(endpoint);
-        if verdict.next == Next::Fail {
+        // The endpoints may have been replaced while the call was open.
+        let stranded = match op.pinned {
+            Some(pinned) => !self.endpoints.contains(pinned),
+            None => self.order.is_empty(),
+        };
+        if verdict.next == Next::Fail || stranded {
             self.finish(key, Err(error));
             return;
         }
@@ -265,7 +283,7 @@ impl Core {
 
     fn back_off(&mut self, key: OpKey) {
         let Some(op) = self.ops.get_mut(key) else { return };
-        let until = self.now + op.backoff.next_delay(&mut self.rng);
+        let until = after(self.now, op.backoff.next_delay(&mut self.rng));
         op.phase = Phase::Backoff(until);
         op.hops = 0;
         self.timers.arm(until, Timer::Retry(key));
@@ -293,12 +311,13 @@ impl Core {
         }
         let mut running = None;
         if let Phase::Running(call) = phase {
-            self.transmits.push_back(Transmit::Reset(call));
-            let connection = self.forget_call(call).and_then(|call| self.connections.get(call.connection));
+            let connection = self.calls.get(call).and_then(|call| self.connections.get(call.connection));
             if let Some(connection) = connection {
                 running = Some(connection.endpoint);
                 error = error.with_endpoint(connection.address.clone());
             }
+            self.transmits.push_back(Transmit::Reset(call));
+            self.forget_call(call);
         }
         error = error.with_causes(self.causes(pinned, running));
         self.finish(key, Err(error));
@@ -309,8 +328,8 @@ impl Core {
         self.finish(key, Ok(Answer { message: Bytes::new(), endpoint: None }));
     }
 
-    pub(super) fn connect_failed(&mut self, key: OpKey) {
-        let causes = self.causes(None, None);
+    pub(super) fn connect_failed(&mut self, key: OpKey, pinned: Option<EndpointKey>) {
+        let causes = self.causes(pinned, None);
         self.finish(key, Err(Error::new(ErrorKind::Unavailable, Outcome::NotApplied).with_causes(causes)));
     }
 
@@ -321,10 +340,11 @@ impl Core {
             Ok(_) => self.stats.ops_succeeded += 1,
             Err(_) => self.stats.ops_failed += 1,
         }
-        op.phase = Phase::Done(result);
+        if let Phase::Waiting = core::mem::replace(&mut op.phase, Phase::Done(result)) {
+            self.waiting.remove(&key);
+            self.connecting.remove(&key);
+        }
         self.live_ops -= 1;
-        self.waiting.remove(&key);
-        self.connecting.remove(&key);
         self.events.push_back(Event::OpDone(key));
         self.sweep_timers();
     }
@@ -367,6 +387,7 @@ impl Core {
             self.finish(key, Err(error));
         }
         self.drop_connections();
+        self.timers = TimerQueue::new();
         self.events.push_back(Event::Drained);
     }
 }
@@ -379,12 +400,14 @@ fn attempt_error(failure: Failure, applied: Applied) -> Error {
         Failure::Status(code, text) => Error::new(ErrorKind::Status(code), outcome).with_message(text),
         Failure::Protocol(error) => Error::new(ErrorKind::Protocol(error), outcome),
         Failure::TooLarge { size, limit } => Error::new(ErrorKind::ResponseTooLarge { size, limit }, outcome),
-        Failure::Reset(cause) => Error::new(ErrorKind::Unavailable, outcome).with_message(match cause {
-            ResetCause::NotSent => "the request was not sent: its connection was closing".to_owned(),
-            ResetCause::Refused => "the server refused the request".to_owned(),
-            ResetCause::GoAway => "the server was going away".to_owned(),
-            ResetCause::Stream(code) => format!("the server reset the stream with HTTP/2 error {code}"),
-            ResetCause::Connection(cause) => format!("the connection was lost: {cause}"),
-        }),
+        Failure::Reset { cause, .. } => {
+            Error::new(ErrorKind::Unavailable, outcome).with_message(match cause {
+                ResetCause::NotSent => "the request was not sent: its connection was closing".to_owned(),
+                ResetCause::Refused => "the server refused the request".to_owned(),
+                ResetCause::GoAway => "the server was going away".to_owned(),
+                ResetCause::Stream(code) => format!("the server reset the stream with HTTP/2 error {code}"),
+                ResetCause::Connection(cause) => format!("the connection was lost: {cause}"),
+            })
+        }
     }
 }

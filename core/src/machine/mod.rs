@@ -8,9 +8,9 @@ mod timers;
 
 pub use self::timers::TimerReason;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use etcdium_proto::{Response, UnaryRequest};
 
@@ -50,8 +50,10 @@ pub struct Core {
     calls: Slab<CallKey, Call>,
     /// Operations in [`Phase::Waiting`] with a request, oldest first.
     waiting: BTreeSet<OpKey>,
-    /// Operations that wait for a ready endpoint and nothing else.
-    connecting: BTreeSet<OpKey>,
+    /// Operations that wait for a ready endpoint and nothing else, with the value of `failures` at their start.
+    connecting: BTreeMap<OpKey, u64>,
+    /// How often any endpoint went down.
+    failures: u64,
     /// Calls of operations that are open.
     in_flight: usize,
     /// Operations not done yet.
@@ -80,7 +82,9 @@ enum Life {
 impl Core {
     /// A core that has not connected yet: it does with the first operation. `seed` decides all jitter and the first
     /// pick; equal seeds and equal inputs give equal outputs.
-    pub fn new(config: Config, now: Instant, seed: u64) -> Self {
+    pub fn new(mut config: Config, now: Instant, seed: u64) -> Self {
+        // None at all would be looked for without end.
+        config.silence = config.silence.max(Duration::from_millis(1));
         let mut core = Self {
             headers: Arc::new(SharedHeaders::new(&config)),
             now,
@@ -92,7 +96,8 @@ impl Core {
             ops: Slab::default(),
             calls: Slab::default(),
             waiting: BTreeSet::new(),
-            connecting: BTreeSet::new(),
+            connecting: BTreeMap::new(),
+            failures: 0,
             in_flight: 0,
             live_ops: 0,
             cursor: 0,
@@ -123,6 +128,7 @@ impl Core {
 
     /// Starts an operation that sends nothing: it succeeds as soon as an endpoint is ready, and fails as soon as
     /// every endpoint has failed at least once since its start, or at its deadline, telling each endpoint's cause.
+    /// With [`CallOptions::endpoint`] only that endpoint counts.
     pub fn connect(&mut self, now: Instant, options: &CallOptions) -> Op<()> {
         self.advance(now);
         Op::new(self.start_connect(options))
@@ -273,4 +279,15 @@ impl Core {
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
+
+    /// The time this far from now; beyond the clock's range, a time that never comes.
+    fn later(&self, wait: Duration) -> Instant {
+        after(self.now, wait)
+    }
+}
+
+/// `wait` after `start`, or thirty years after it where a clock cannot say that.
+fn after(start: Instant, wait: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    start.checked_add(wait).unwrap_or_else(|| start + NEVER)
 }
