@@ -61,6 +61,13 @@ impl Config {
         }
     }
 
+    /// Replaces the endpoints.
+    #[must_use]
+    pub fn endpoints(mut self, endpoints: impl IntoIterator<Item = Address>) -> Self {
+        self.endpoints = endpoints.into_iter().collect();
+        self
+    }
+
     /// How long a call may take, waiting for a connection and retries included; `None` waits for ever. Default 10 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Option<Duration>) -> Self {

@@ -1,0 +1,197 @@
+//! One unary call, from the caller's side: how it is set up, and the future that carries it.
+
+use core::fmt;
+use core::future::{Future, IntoFuture};
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::sync::Arc;
+
+use etcdium_core::{Address, CallOptions, Error, InvalidRequest, Op};
+use etcdium_proto::UnaryRequest;
+
+use crate::client::{Client, Handle};
+use crate::shared::Bell;
+
+/// Settings of one call, collected by builders; see [`call_option_methods`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) core: CallOptions,
+    pub(crate) endpoint: Option<Result<Address, Error>>,
+}
+
+/// Writes the methods that every call builder has, for a type with a field `options: Options`.
+macro_rules! call_option_methods {
+    () => {
+        /// How long the call may take in all, waiting for a connection and retries included. Default: the client's.
+        #[must_use]
+        pub fn timeout(mut self, timeout: core::time::Duration) -> Self {
+            self.options.core = self.options.core.timeout(Some(timeout));
+            self
+        }
+
+        /// Lets the call take as long as it takes.
+        #[must_use]
+        pub fn no_timeout(mut self) -> Self {
+            self.options.core = self.options.core.timeout(None);
+            self
+        }
+
+        /// Asks this endpoint and no other: the address of one of the client's endpoints. If it is none of them, the
+        /// call fails with [`InvalidRequest::UnknownEndpoint`](crate::InvalidRequest::UnknownEndpoint).
+        #[must_use]
+        pub fn endpoint(mut self, address: impl AsRef<str>) -> Self {
+            let address = $crate::Address::try_from(address.as_ref());
+            self.options.endpoint = Some(address.map_err(Into::into));
+            self
+        }
+
+        /// Whether a member without a leader shall refuse at once, so that the call moves to another member. Default:
+        /// yes for linearizable reads and for writes, no for calls a member answers by itself.
+        #[must_use]
+        pub fn require_leader(mut self, require: bool) -> Self {
+            self.options.core = self.options.core.require_leader(require);
+            self
+        }
+
+        /// Metadata sent with this call besides the client's. Default none.
+        #[must_use]
+        pub fn metadata(mut self, metadata: $crate::Metadata) -> Self {
+            self.options.core = self.options.core.metadata(metadata);
+            self
+        }
+    };
+}
+
+/// A call of any unary method, by its request message: from [`Client::rpc`]. Awaiting it makes the call.
+///
+/// # Errors
+/// Awaiting it fails with any [`ErrorKind`](crate::ErrorKind); [`Error::outcome`] says whether a write may have been
+/// applied nevertheless.
+///
+/// # Cancel safety
+/// Nothing happens before the first poll. Dropping the future afterwards gives the call up and leaves nothing behind;
+/// a write may have been applied.
+#[must_use = "a call is made when it is awaited"]
+pub struct Call<R: UnaryRequest> {
+    client: Client,
+    request: R,
+    options: Options,
+}
+
+impl<R: UnaryRequest> Call<R> {
+    pub(crate) fn new(client: Client, request: R) -> Self {
+        Self { client, request, options: Options::default() }
+    }
+
+    call_option_methods!();
+}
+
+impl<R: UnaryRequest> IntoFuture for Call<R> {
+    type Output = Result<R::Response, Error>;
+    type IntoFuture = CallFuture<R>;
+
+    fn into_future(self) -> CallFuture<R> {
+        self.client.call(self.request, self.options)
+    }
+}
+
+impl<R: UnaryRequest> fmt::Debug for Call<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+/// The future of a unary call. Dropping it gives the call up; a write may have been applied then.
+#[must_use = "futures do nothing unless polled"]
+pub struct CallFuture<R: UnaryRequest> {
+    stage: Stage<R>,
+}
+
+/// How far a call is.
+enum Stage<R: UnaryRequest> {
+    Unstarted { handle: Arc<Handle>, request: R, options: Options },
+    Started { handle: Arc<Handle>, op: Op<R::Response> },
+    Over,
+}
+
+// Nothing in it is ever pinned.
+impl<R: UnaryRequest> Unpin for CallFuture<R> {}
+
+impl<R: UnaryRequest> CallFuture<R> {
+    pub(crate) fn new(handle: Arc<Handle>, request: R, options: Options) -> Self {
+        Self { stage: Stage::Unstarted { handle, request, options } }
+    }
+
+    fn start(
+        handle: &Handle,
+        request: &R,
+        options: Options,
+        cx: &Context<'_>,
+    ) -> Result<Op<R::Response>, Error> {
+        let shared = handle.shared();
+        let mut settings = options.core;
+        let address = options.endpoint.transpose()?;
+        let mut state = shared.lock();
+        if let Some(address) = address {
+            let key = state.core.endpoint_key(&address).ok_or(InvalidRequest::UnknownEndpoint)?;
+            settings = settings.endpoint(key);
+        }
+        // Taken under the lock, so that the core sees time in order.
+        let now = shared.runtime.now();
+        let op = state.core.start(now, request, &settings);
+        state.wait(op.key(), cx.waker());
+        state.discard_outputs();
+        drop(state);
+        shared.bell.ring(Bell::CALLER);
+        Ok(op)
+    }
+}
+
+impl<R: UnaryRequest> Future for CallFuture<R> {
+    type Output = Result<R::Response, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let stage = &mut self.get_mut().stage;
+        if matches!(stage, Stage::Unstarted { .. }) {
+            if let Stage::Unstarted { handle, request, options } = core::mem::replace(stage, Stage::Over) {
+                let op = Self::start(&handle, &request, options, cx)?;
+                *stage = Stage::Started { handle, op };
+                return Poll::Pending;
+            }
+        }
+        let Stage::Started { handle, op } = stage else {
+            // Polled again after its end.
+            return Poll::Pending;
+        };
+        let reply = {
+            let mut state = handle.shared().lock();
+            let reply = state.core.take_reply(op);
+            if reply.is_none() {
+                state.wait(op.key(), cx.waker());
+            }
+            reply
+        };
+        let Some(reply) = reply else { return Poll::Pending };
+        *stage = Stage::Over;
+        Poll::Ready(reply.and_then(etcdium_core::Reply::decode))
+    }
+}
+
+impl<R: UnaryRequest> Drop for CallFuture<R> {
+    fn drop(&mut self) {
+        if let Stage::Started { handle, op } = &self.stage {
+            handle.shared().cancel(op.key());
+        }
+    }
+}
+
+impl<R: UnaryRequest> fmt::Debug for CallFuture<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match &self.stage {
+            Stage::Unstarted { .. } => "unstarted",
+            Stage::Started { .. } => "started",
+            Stage::Over => "over",
+        };
+        f.debug_struct("CallFuture").field("method", &R::METHOD.name()).field("stage", &stage).finish()
+    }
+}

@@ -1,0 +1,82 @@
+//! What the client needs of an async runtime: a place to run, a timer, connections.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use std::io;
+use std::time::Instant;
+
+use etcdium_core::Target;
+use futures_io::{AsyncRead, AsyncWrite};
+
+/// A boxed future that can move between threads.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// An async runtime, as a value: what an adapter implements and [`Client::builder`](crate::Client::builder) takes.
+///
+/// Everything is called from the client's own task, save [`spawn`](Self::spawn) and [`now`](Self::now).
+pub trait Runtime: fmt::Debug + Send + Sync + 'static {
+    /// Runs the client's task until it ends, which it does when the client is closed. Called once per client. If the
+    /// runtime ends first it has to drop the task: that closes the client.
+    ///
+    /// # Errors
+    /// [`SpawnError`] when the task cannot run here.
+    fn spawn(&self, task: BoxFuture<()>) -> Result<(), SpawnError>;
+
+    /// A timer that completes at `at`, or at once if that is past.
+    fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>>;
+
+    /// Opens a connection. TCP connections send without delay (`TCP_NODELAY`): the client writes whole batches.
+    ///
+    /// The attempt ends when the future is dropped. The client limits its time.
+    fn connect(&self, target: &Target) -> BoxFuture<io::Result<Box<dyn Io>>>;
+
+    /// The time. Overridden by runtimes that simulate it.
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Whether the client's task shall let other tasks go first when one of them has started a call, so that several
+    /// calls leave in one write. Worth its cost where a woken task runs at once on the same worker, as on tokio's
+    /// multi-threaded runtime. Default: no.
+    fn yields_to_callers(&self) -> bool {
+        false
+    }
+}
+
+/// A timer that can be set again.
+pub trait Timer: Future<Output = ()> + Send {
+    /// Makes it complete at `at` instead, whether it has completed or not. It need not wake its task for this.
+    fn reset(self: Pin<&mut Self>, at: Instant);
+}
+
+/// A byte stream: a connection to a server.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + ?Sized> Io for T {}
+
+/// Why a runtime cannot run the client's task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpawnError {
+    reason: &'static str,
+}
+
+impl SpawnError {
+    /// An error with its reason, such as "called outside of a tokio runtime".
+    pub const fn new(reason: &'static str) -> Self {
+        Self { reason }
+    }
+
+    /// What is wrong.
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason)
+    }
+}
+
+impl core::error::Error for SpawnError {}

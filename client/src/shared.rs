@@ -1,0 +1,140 @@
+//! What the clones of a client, their calls and the driver share: the core behind one lock, and a bell.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use etcdium_core::{Address, Core, Event, OpKey};
+
+use crate::Runtime;
+
+/// Locks, whatever became of an earlier holder: nothing here is left half done by a panic that matters more than
+/// going on.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The core, those who wait for it, and the way to wake its driver.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    pub(crate) bell: Bell,
+    pub(crate) runtime: Arc<dyn Runtime>,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) core: Core,
+    /// Who waits for which operation, by its key's slot.
+    wakers: Vec<Option<Waker>>,
+    /// Nobody drives the core any more.
+    abandoned: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(core: Core, runtime: Arc<dyn Runtime>) -> Self {
+        let state = State { core, wakers: Vec::new(), abandoned: false };
+        Self { state: Mutex::new(state), bell: Bell::default(), runtime }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Closes the core. Idempotent.
+    pub(crate) fn close(&self) {
+        self.lock().core.close(self.runtime.now());
+        self.bell.ring(Bell::CALLER);
+    }
+
+    /// Gives an operation up.
+    pub(crate) fn cancel(&self, op: OpKey) {
+        let mut state = self.lock();
+        state.forget(op);
+        state.core.cancel(self.runtime.now(), op);
+        state.discard_outputs();
+        drop(state);
+        self.bell.ring(Bell::CALLER);
+    }
+
+    /// Replaces the endpoints.
+    pub(crate) fn set_endpoints(&self, endpoints: Vec<Address>) {
+        self.lock().core.set_endpoints(self.runtime.now(), endpoints);
+        self.bell.ring(Bell::CALLER);
+    }
+
+    /// Closes the core because its driver is gone, and ends everyone's wait.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.lock();
+        state.core.close(self.runtime.now());
+        state.abandoned = true;
+        let mut waiting = Vec::new();
+        state.take_woken(&mut waiting);
+        state.discard_outputs();
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl State {
+    /// Remembers whom to wake when the operation ends.
+    pub(crate) fn wait(&mut self, op: OpKey, waker: &Waker) {
+        if self.wakers.len() <= op.slot() {
+            self.wakers.resize(op.slot() + 1, None);
+        }
+        match &mut self.wakers[op.slot()] {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    /// Forgets whom to wake.
+    pub(crate) fn forget(&mut self, op: OpKey) {
+        if let Some(waker) = self.wakers.get_mut(op.slot()) {
+            *waker = None;
+        }
+    }
+
+    /// Drains the core's events, moving the wakers of ended operations to `woken`.
+    ///
+    /// An event may name an operation cancelled meanwhile, whose slot has a new owner: that one is woken for nothing
+    /// and waits again.
+    pub(crate) fn take_woken(&mut self, woken: &mut Vec<Waker>) {
+        while let Some(event) = self.core.poll_event() {
+            if let Event::OpDone(op) = event {
+                woken.extend(self.wakers.get_mut(op.slot()).and_then(Option::take));
+            }
+        }
+    }
+
+    /// Does for an abandoned core what its driver did: the outputs go nowhere, but must not pile up.
+    pub(crate) fn discard_outputs(&mut self) {
+        if self.abandoned {
+            while self.core.poll_transmit().is_some() {}
+            while self.core.poll_event().is_some() {}
+        }
+    }
+}
+
+/// Wakes the driver's task, once however many ring.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    /// Who rang since the driver last looked, and whether it sleeps.
+    bits: AtomicU8,
+    task: Mutex<Option<Waker>>,
+}
+
+impl Bell {
+    /// The core has something for its driver.
+    pub(crate) const CALLER: u8 = 1;
+
+    /// Wakes the driver if it sleeps and nobody did yet.
+    pub(crate) fn ring(&self, who: u8) {
+        let _ = self.bits.fetch_or(who, Ordering::AcqRel);
+        let task = lock(&self.task).clone();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+}
