@@ -11,13 +11,28 @@ mod call;
 mod builder;
 mod client;
 mod endpoints;
+mod kv;
+mod lease;
+mod request;
+mod response;
 mod runtime;
 mod shared;
+pub mod util;
 
 pub use builder::ClientBuilder;
 pub use call::{Call, CallFuture};
 pub use client::{Client, EndpointState};
 pub use endpoints::Endpoints;
+pub use kv::{
+    Compact, CompactResponse, Comparand, Compare, Delete, DeleteResponse, DoOp, DoOpFuture, Get, GetResponse,
+    Op, OpResponse, Put, PutResponse, SortOrder, SortTarget, Txn, TxnResponse, Value,
+};
+pub use lease::{
+    Grant, GrantResponse, LeaseInfo, Leases, LeasesResponse, Revoke, RevokeResponse, TimeToLive,
+    TimeToLiveResponse,
+};
+pub use request::{Bound, ResponseFuture, Unbound};
+pub use response::{KeyValue, ResponseHeader};
 pub use runtime::{BoxFuture, Io, Runtime, SpawnError, Timer};
 
 pub use etcdium_core::{
