@@ -1,15 +1,17 @@
-//! `cargo xtask bench`: builds and runs the benchmarks, a workspace of their own.
+//! `cargo xtask bench`: the benchmarks, a workspace of their own. Their runner builds the clients, knows the arguments
+//! (`--help`) and prints the results.
 
 use crate::Outcome;
 use crate::cargo::{cargo, root, run as run_command};
 
-/// Runs the task.
+/// Builds the runner in release mode and runs it with these arguments.
 ///
 /// # Errors
 /// The benchmarks do not build or fail.
 pub(crate) fn run(args: &[String]) -> Outcome {
-    let build = ["build", "--release", "--locked", "--manifest-path", "bench/Cargo.toml"];
-    run_command(&mut cargo(&build))?;
-    let run = ["run", "--release", "--quiet", "--manifest-path", "bench/Cargo.toml", "--bin", "runner", "--"];
-    run_command(cargo(&run).args(args).current_dir(root()))
+    let mut command = cargo(&["run", "--release", "--locked", "--quiet", "--package", "bench-runner"]);
+    // Paths among the arguments are relative to where the user is.
+    command.current_dir(std::env::current_dir()?);
+    command.arg("--manifest-path").arg(root().join("bench/Cargo.toml"));
+    run_command(command.arg("--").args(args))
 }

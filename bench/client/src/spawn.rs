@@ -1,0 +1,25 @@
+//! How a load starts its tasks on the runtime of the client it measures.
+
+use std::future::Future;
+
+/// Starts tasks on a runtime.
+pub(crate) trait Spawn: Clone + Send + 'static {
+    /// Starts `future`; what comes back ends with its output.
+    fn spawn<F>(&self, future: F) -> impl Future<Output = F::Output> + Send
+    where
+        F: Future<Output: Send> + Send + 'static;
+}
+
+/// The tokio runtime that is current.
+#[derive(Clone, Copy)]
+pub(crate) struct Tokio;
+
+impl Spawn for Tokio {
+    fn spawn<F>(&self, future: F) -> impl Future<Output = F::Output> + Send
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let task = tokio::spawn(future);
+        async { task.await.expect("a task of the load panicked") }
+    }
+}

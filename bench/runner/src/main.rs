@@ -1,0 +1,92 @@
+//! `bench-runner`: every client against the stub, side by side, and how they compare. `cargo xtask bench` runs it.
+//!
+//! The stub is pinned to one CPU and each client process to another. Repetitions are interleaved: each round runs
+//! every client once on a load before the next load begins, and medians over the rounds are compared.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod bars;
+mod binaries;
+mod callgrind;
+mod cases;
+mod cpu;
+mod figures;
+mod process;
+mod table;
+
+use std::process::ExitCode;
+
+use args::Options;
+use cases::Case;
+use figures::Results;
+use process::{Programs, Stub};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    match args::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<ExitCode, Error> {
+    let programs = binaries::build()?;
+    let cpus = cpu::pick()?;
+    cpu::warn_of_load();
+    let clients = options.clients(programs.clients()?)?;
+    let cases = cases::selected(options);
+    let stub = Stub::start(&programs, cpus)?;
+    if options.callgrind {
+        return callgrind::run(&programs, &stub, &cases, &clients, options);
+    }
+    let results = measure(&programs, &stub, &cases, &clients, options)?;
+    table::print(&results, &cases, &clients);
+    let passed = bars::print(&results);
+    let lines = results.json_lines(&cases, &clients);
+    match &options.json {
+        Some(path) => std::fs::write(path, lines).map_err(|error| format!("{}: {error}", path.display()))?,
+        None => print!("\n{lines}"),
+    }
+    Ok(if passed || !options.strict { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn measure(
+    programs: &Programs,
+    stub: &Stub,
+    cases: &[Case],
+    clients: &[String],
+    options: &Options,
+) -> Result<Results, Error> {
+    let mut results = Results::default();
+    for round in 0..options.rounds() {
+        eprintln!("round {} of {}", round + 1, options.rounds());
+        for case in cases.iter().filter(|case| case.runs_in(round)) {
+            // The order changes with the round, so that no client always runs on what another left behind.
+            for turn in 0..clients.len() {
+                let client = &clients[(turn + round) % clients.len()];
+                if case.takes(client) {
+                    results.add(case, client, programs.run(stub, client, case, options.quick)?);
+                }
+            }
+        }
+    }
+    eprintln!("allocations");
+    for case in cases {
+        for client in clients.iter().filter(|client| case.takes(client)) {
+            results.set_allocs(case, client, programs.count(stub, client, case)?);
+        }
+    }
+    if options.workloads.is_empty() {
+        eprintln!("a client at rest, storms of cancelled calls");
+        for client in clients {
+            results.idle.insert(client.clone(), programs.idle(stub, client)?);
+            results.storm.insert(client.clone(), programs.storm(stub, client).err().map(|e| e.to_string()));
+        }
+    }
+    Ok(results)
+}

@@ -1,0 +1,125 @@
+//! Starting the stub and the client processes.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use crate::Error;
+use crate::cases::{BURST, Case};
+use crate::cpu::{self, Cpus};
+use crate::figures::Figures;
+
+/// Where the built programs lie.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    pub(crate) folder: PathBuf,
+}
+
+/// The running stub; dropping it ends it.
+pub(crate) struct Stub {
+    child: Child,
+    addr: String,
+    cpus: Cpus,
+}
+
+impl Stub {
+    /// Starts the stub on its CPU and waits until it listens. From then on this process is on the client's CPU.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) fn start(programs: &Programs, cpus: Cpus) -> Result<Self, Error> {
+        cpu::pin(cpus.stub)?;
+        let mut child = Command::new(programs.folder.join("bench-stub"))
+            .arg("--tied")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        cpu::pin(cpus.client)?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().ok_or("the stub has no output")?).read_line(&mut line)?;
+        let addr = line.trim().strip_prefix("listening ").ok_or("the stub did not start")?.to_owned();
+        Ok(Self { child, addr, cpus })
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Programs {
+    /// Names of the clients that are built in.
+    pub(crate) fn clients(&self) -> Result<Vec<String>, Error> {
+        let names = output(Command::new(self.folder.join("bench-client")).arg("--list"))?;
+        Ok(names.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// One timed run.
+    pub(crate) fn run(&self, stub: &Stub, client: &str, case: &Case, quick: bool) -> Result<Figures, Error> {
+        let mut command = self.client(
+            "bench-client",
+            stub,
+            client,
+            case.workload,
+            [case.concurrency, case.warmup, case.ops(quick)],
+        )?;
+        Figures::parse(&output(&mut command)?)
+    }
+
+    /// Allocations per call.
+    pub(crate) fn count(&self, stub: &Stub, client: &str, case: &Case) -> Result<f64, Error> {
+        // Counts do not vary: a twentieth of the calls tells them, after a warm-up that fills every pool.
+        let lengths = [case.concurrency, case.warmup.max(100), (case.ops / 20).max(case.concurrency)];
+        let mut command = self.client("bench-client-alloc", stub, client, case.workload, lengths)?;
+        Figures::parse(&output(&mut command)?)?.allocs_per_op.ok_or_else(|| "no allocations counted".into())
+    }
+
+    /// Bytes of heap of a client at rest.
+    pub(crate) fn idle(&self, stub: &Stub, client: &str) -> Result<f64, Error> {
+        let mut command = self.client("bench-client-alloc", stub, client, "idle", [1, 0, 0])?;
+        Figures::parse(&output(&mut command)?)?.idle_heap.ok_or_else(|| "no heap counted".into())
+    }
+
+    /// Three storms of 10,000 cancelled puts.
+    ///
+    /// # Errors
+    /// What the client says when the connection or another call did not survive.
+    pub(crate) fn storm(&self, stub: &Stub, client: &str) -> Result<(), Error> {
+        output(&mut self.client("bench-client", stub, client, "cancel-storm", [BURST, 0, 0])?).map(drop)
+    }
+
+    /// A client process on the client's CPU; `lengths` are concurrency, warm-up and measured calls.
+    pub(crate) fn client(
+        &self,
+        program: &str,
+        stub: &Stub,
+        client: &str,
+        workload: &str,
+        lengths: [usize; 3],
+    ) -> Result<Command, Error> {
+        cpu::pin(stub.cpus.client)?;
+        let mut command = Command::new(self.folder.join(program));
+        command.args(["--client", client, "--workload", workload, "--addr", &stub.addr]);
+        for (name, value) in ["--concurrency", "--warmup", "--ops"].into_iter().zip(lengths) {
+            command.arg(name).arg(value.to_string());
+        }
+        Ok(command)
+    }
+}
+
+/// Runs a command to its end and gives its standard output.
+///
+/// # Errors
+/// What it wrote to standard error when it failed.
+pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8(output.stdout)?);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let name = command.get_program().to_string_lossy();
+    Err(format!("{} ended with {}: {}", name.rsplit('/').next().unwrap_or(&name), output.status, said.trim())
+        .into())
+}
