@@ -49,11 +49,11 @@ impl Options {
     }
 }
 
-/// Reads the command line.
+/// Reads the command line; `None` after `--help`, which is answered here.
 ///
 /// # Errors
-/// Unknown or missing arguments, with the usage text; `--help` is answered the same way.
-pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, Error> {
+/// Unknown or missing arguments, with the usage text.
+pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, Error> {
     let mut options = Options::default();
     while let Some(name) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{name}: a value is missing"));
@@ -66,8 +66,12 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, E
             "--client" => options.clients.push(value()?),
             "--workload" => options.workloads.push(value()?),
             "--concurrency" => options.concurrencies.push(value()?.parse()?),
-            _ => return Err(format!("{name}\n{HELP}").into()),
+            "--help" => {
+                println!("{HELP}");
+                return Ok(None);
+            }
+            _ => return Err(format!("no argument {name:?}\n{HELP}").into()),
         }
     }
-    Ok(options)
+    Ok(Some(options))
 }

@@ -25,7 +25,12 @@ use process::{Programs, Stub};
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    match args::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
+    let outcome = match args::parse(std::env::args().skip(1)) {
+        Ok(Some(options)) => run(&options),
+        Ok(None) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(error),
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("bench: {error}");
@@ -85,7 +90,8 @@ fn measure(
         eprintln!("a client at rest, storms of cancelled calls");
         for client in clients {
             results.idle.insert(client.clone(), programs.idle(stub, client)?);
-            results.storm.insert(client.clone(), programs.storm(stub, client).err().map(|e| e.to_string()));
+            let failure = programs.storm(stub, client).err().map(|error| error.to_string());
+            results.storm.insert(client.clone(), failure);
         }
     }
     Ok(results)

@@ -120,6 +120,5 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let name = command.get_program().to_string_lossy();
-    Err(format!("{} ended with {}: {}", name.rsplit('/').next().unwrap_or(&name), output.status, said.trim())
-        .into())
+    Err(format!("{name} ended with {}\n{}", output.status, said.trim()).into())
 }

@@ -49,8 +49,10 @@ pub(crate) fn print(results: &Results, cases: &[Case], clients: &[String]) {
     if !results.idle.is_empty() {
         println!("\n{:<20}{:>16}  10,000 puts dropped at once, three times", "client", "heap at rest kB");
         for (client, bytes) in &results.idle {
-            let storm = results.storm.get(client).and_then(Option::as_deref).unwrap_or("connection alive");
-            println!("{client:<20}{:>16.1}  {storm}", bytes / 1_000.0);
+            let failure = results.storm.get(client).and_then(Option::as_deref);
+            // The client's own words are the last line.
+            let storm = failure.and_then(|text| text.lines().last()).unwrap_or("connection alive");
+            println!("{client:<20}{:>16.1}  {storm:.110}", bytes / 1_000.0);
         }
     }
     let disturbance = results.disturbance();
