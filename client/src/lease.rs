@@ -19,9 +19,9 @@ use crate::{Bound, Client, ResponseHeader, Unbound};
 /// minimum, 2 s by default; [`GrantResponse::ttl`] is what was granted.
 ///
 /// # Errors
-/// `InvalidRequest` before anything is sent for a time to live of zero. From etcd: `LeaseTtlTooLarge` above
-/// 9,000,000,000 s, `LeaseExist` for an [`id`](Self::id) that is taken. `Error::outcome` tells whether a failed grant
-/// may have made a lease.
+/// [`InvalidRequest`] before anything is sent for a time to live of zero. From etcd
+/// ([`EtcdError`](crate::EtcdError)): `LeaseTtlTooLarge` above 9,000,000,000 s, `LeaseExist` for an [`id`](Self::id)
+/// that is taken. [`Error::outcome`](crate::Error::outcome) tells whether a failed grant may have made a lease.
 ///
 /// # Cancel safety
 /// Dropping the future gives the call up. If it was sent by then, a lease may have been made all the same; it ends when
@@ -39,8 +39,8 @@ pub struct Grant<C = Unbound> {
 /// The end of a lease: [`Client::revoke`], or detached [`Revoke::new`].
 ///
 /// # Errors
-/// From etcd: `LeaseNotFound`, `PermissionDenied`. `Error::outcome` tells whether a failed revocation may have ended
-/// the lease.
+/// From etcd ([`EtcdError`](crate::EtcdError)): `LeaseNotFound`, `PermissionDenied`.
+/// [`Error::outcome`](crate::Error::outcome) tells whether a failed revocation may have ended the lease.
 ///
 /// # Cancel safety
 /// Dropping the future gives the call up. If it was sent by then, the lease may have ended all the same.
@@ -73,7 +73,7 @@ pub struct TimeToLive<C = Unbound> {
 /// The list of leases: [`Client::leases`], or detached [`Leases::new`]. Since etcd 3.3.
 ///
 /// # Errors
-/// From etcd: `PermissionDenied`.
+/// From etcd ([`EtcdError`](crate::EtcdError)): `PermissionDenied`.
 ///
 /// # Cancel safety
 /// Dropping the future gives the call up. A read leaves nothing behind.
@@ -86,7 +86,8 @@ pub struct Leases<C = Unbound> {
 }
 
 impl Client {
-    /// Makes a lease that ends after `ttl`, unless it is renewed. Nothing renews it by itself.
+    /// Makes a lease that ends after `ttl`, unless it is renewed. Nothing renews it by itself. [`Grant`] says
+    /// more about options, errors and cancelling.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -101,15 +102,18 @@ impl Client {
         Grant { ttl, id: None, options: Bound::new(self) }
     }
 
-    /// Ends a lease and deletes the keys tied to it.
+    /// Ends a lease and deletes the keys tied to it. [`Revoke`] says more about errors and cancelling.
     pub fn revoke(&self, lease: LeaseId) -> Revoke<Bound> {
         Revoke { id: lease, options: Bound::new(self) }
     }
 
     /// Asks how long a lease has left, and with [`TimeToLive::keys`] which keys are tied to it.
+    /// [`TimeToLive`] says more about errors and cancelling.
     ///
     /// ```no_run
-    /// # async fn example(client: etcdium_client::Client, id: etcdium_client::LeaseId) -> Result<(), etcdium_client::Error> {
+    /// use etcdium_client::{Client, Error, LeaseId};
+    ///
+    /// # async fn example(client: Client, id: LeaseId) -> Result<(), Error> {
     /// match client.time_to_live(id).keys().await?.lease {
     ///     Some(lease) => println!("{:?} left, {} keys", lease.remaining, lease.keys.len()),
     ///     None => println!("ended"),
@@ -121,6 +125,7 @@ impl Client {
     }
 
     /// Lists the leases that the member asked knows. A member answers by itself, so it may lag behind.
+    /// [`Leases`] says more about errors and cancelling.
     pub fn leases(&self) -> Leases<Bound> {
         Leases { options: Bound::new(self) }
     }

@@ -2,6 +2,51 @@
 //!
 //! Most programs use this crate through an adapter (`etcdium-tokio`, `etcdium-smol`, `etcdium-async-std`), which names
 //! a runtime and re-exports everything here. Libraries depend on this crate alone and take a [`Client`].
+//!
+//! # Requests
+//!
+//! A request is built by chained methods and made by awaiting it:
+//!
+//! ```no_run
+//! # async fn example(client: etcdium_client::Client) -> Result<(), etcdium_client::Error> {
+//! use std::time::Duration;
+//!
+//! client.put("app/a", "1").timeout(Duration::from_secs(2)).await?;
+//! for kv in client.get("app/").prefix().limit(100).serializable().await?.kvs {
+//!     println!("{} = {:?}", kv.key_str().unwrap_or("?"), kv.value);
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! The same builders stand for themselves ([`Get::new`], [`Put::new`], ...) as the operations of a transaction
+//! ([`Client::txn`]) or of [`Client::do_op`], and give the request message to those who send it otherwise
+//! (`into_request`). Any other unary method is called by its message: [`Client::rpc`].
+//!
+//! # Defaults
+//!
+//! | what | default | changed by |
+//! |---|---|---|
+//! | time a call may take, waiting for a connection and retries included | 10 s | [`ClientBuilder::timeout`]; `timeout`, `no_timeout` of a request |
+//! | time a connection attempt may take | 5 s | [`ClientBuilder::dial_timeout`] |
+//! | largest request | 2 MiB (etcd's own limit is 1.5 MiB) | [`ClientBuilder::max_request_size`] |
+//! | largest response | unlimited | [`ClientBuilder::max_response_size`] |
+//! | calls in flight | 4,096, further ones wait | [`ClientBuilder::max_in_flight`] |
+//! | back-off between connection attempts | 50 ms to 3 s, full jitter | [`ClientBuilder::reconnect_backoff`] |
+//! | back-off between attempts of a call | 25 ms to 1 s, full jitter | [`ClientBuilder::retry_backoff`] |
+//! | silence before a health probe; the probe's time-out | 1 s; 2 s | [`ClientBuilder::silence`] |
+//! | HTTP/2 ping interval while a call is open; its time-out | 10 s; 5 s | [`ClientBuilder::ping`] |
+//! | metadata of one's own | none | [`ClientBuilder::metadata`]; `metadata` of a request |
+//! | `client-api-version` | 3.7 | |
+//! | endpoint that is asked | any that is up | `endpoint` of a request |
+//! | a member without a leader refuses, and the call moves on | writes and linearizable reads | `require_leader` of a request |
+//! | what is sent again | reads; writes only if provably not applied | |
+//! | reads | linearizable, of the latest revision | [`Get::serializable`], [`Get::revision`] |
+//! | order and number of pairs read | by key, ascending; all | [`Get::sort`], [`Get::limit`] |
+//! | previous pairs of puts and deletions | not returned | [`Put::prev_kv`], [`Delete::prev_kv`] |
+//! | lease of a put | none | [`Put::lease`], [`Put::ignore_lease`] |
+//! | compaction | logical | [`Compact::physical`] |
+//! | time to live of a lease | rounded up to whole seconds; at least 2 s with etcd's defaults | |
+//! | id of a lease | the server's choice | [`Grant::id`] |
 
 #![forbid(unsafe_code)]
 

@@ -10,9 +10,9 @@ use crate::{Bound, Client, Unbound};
 /// A compaction: [`Client::compact`], or detached [`Compact::new`].
 ///
 /// # Errors
-/// `InvalidRequest` before anything is sent for a negative revision. From etcd: `Compacted` when the revision is
-/// compacted already, `FutureRev` when it is yet to come, `PermissionDenied`. `Error::outcome` tells whether a failed
-/// compaction may have been applied.
+/// [`InvalidRequest`] before anything is sent for a negative revision. From etcd ([`EtcdError`](crate::EtcdError)):
+/// `Compacted` when the revision is compacted already, `FutureRev` when it is yet to come, `PermissionDenied`.
+/// [`Error::outcome`](crate::Error::outcome) tells whether a failed compaction may have been applied.
 ///
 /// # Cancel safety
 /// Dropping the future gives the call up. If it was sent by then, the compaction may have been applied all the same.
@@ -27,7 +27,7 @@ pub struct Compact<C = Unbound> {
 
 impl Client {
     /// Discards the history before `revision`: older states can no longer be read or watched from. The state at
-    /// `revision` itself stays.
+    /// `revision` itself stays. [`Compact`] says more about options, errors and cancelling.
     ///
     /// ```no_run
     /// # async fn example(client: etcdium_client::Client) -> Result<(), etcdium_client::Error> {

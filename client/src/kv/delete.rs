@@ -11,9 +11,9 @@ use crate::{Bound, Client, Unbound};
 /// A deletion of one key or of a range of keys: [`Client::delete`], or detached [`Delete::new`].
 ///
 /// # Errors
-/// `InvalidRequest` before anything is sent when options exclude each other. From etcd: `EmptyKey`,
-/// `PermissionDenied`. That there is no such key is no error. `Error::outcome` tells whether a failed deletion may
-/// have been applied.
+/// [`InvalidRequest`] before anything is sent when options exclude each other. From etcd
+/// ([`EtcdError`](crate::EtcdError)): `EmptyKey`, `PermissionDenied`. That there is no such key is no error.
+/// [`Error::outcome`](crate::Error::outcome) tells whether a failed deletion may have been applied.
 ///
 /// # Cancel safety
 /// Dropping the future gives the call up. If it was sent by then, the deletion may have been applied all the same.
@@ -28,7 +28,8 @@ pub struct Delete<C = Unbound> {
 }
 
 impl Client {
-    /// Deletes one key, or with the options of [`Delete`] a range of them.
+    /// Deletes one key, or with the options of [`Delete`] a range of them. [`Delete`] says more about
+    /// options, errors and cancelling.
     ///
     /// ```no_run
     /// # async fn example(client: etcdium_client::Client) -> Result<(), etcdium_client::Error> {

@@ -19,7 +19,7 @@ use crate::{Bound, Client, Unbound};
 /// | consistency | linearizable |
 ///
 /// # Errors
-/// `InvalidRequest` before anything is sent when options exclude each other or a revision is negative. From etcd:
+/// [`InvalidRequest`] before anything is sent when options exclude each other or a revision is negative. From etcd:
 /// `EmptyKey`, `Compacted` and `FutureRev` for a revision that is gone or yet to come, `PermissionDenied`.
 ///
 /// # Cancel safety
@@ -62,7 +62,8 @@ pub enum SortOrder {
 }
 
 impl Client {
-    /// Reads one key, or with the options of [`Get`] a range of them.
+    /// Reads one key, or with the options of [`Get`] a range of them. [`Get`] says more about options,
+    /// errors and cancelling.
     ///
     /// ```no_run
     /// # async fn example(client: etcdium_client::Client) -> Result<(), etcdium_client::Error> {

@@ -43,7 +43,7 @@ impl Op {
     /// The request message, as a transaction holds it.
     ///
     /// # Errors
-    /// `InvalidRequest` when options exclude each other or a value is out of its range.
+    /// [`InvalidRequest`](crate::InvalidRequest) when options exclude each other or a value is out of its range.
     pub fn into_request(self) -> Result<RequestOp, Error> {
         Ok(self.build()?)
     }

@@ -10,9 +10,10 @@ use crate::{Bound, Client, Unbound};
 /// A write of one key: [`Client::put`], or detached [`Put::new`].
 ///
 /// # Errors
-/// From etcd: `EmptyKey`, `LeaseNotFound`, `KeyNotFound` with [`ignore_value`](Self::ignore_value) or
-/// [`ignore_lease`](Self::ignore_lease) on a key that does not exist, `ValueProvided`, `LeaseProvided`, `NoSpace`,
-/// `RequestTooLarge`, `PermissionDenied`. `Error::outcome` tells whether a failed put may have been applied.
+/// From etcd ([`EtcdError`](crate::EtcdError)): `EmptyKey`, `LeaseNotFound`, `KeyNotFound` with
+/// [`ignore_value`](Self::ignore_value) or [`ignore_lease`](Self::ignore_lease) on a key that does not exist,
+/// `ValueProvided`, `LeaseProvided`, `NoSpace`, `RequestTooLarge`, `PermissionDenied`.
+/// [`Error::outcome`](crate::Error::outcome) tells whether a failed put may have been applied.
 ///
 /// # Cancel safety
 /// Dropping the future gives the call up. If it was sent by then, the put may have been applied all the same.
@@ -26,7 +27,7 @@ pub struct Put<C = Unbound> {
 }
 
 impl Client {
-    /// Sets the value of a key.
+    /// Sets the value of a key. [`Put`] says more about options, errors and cancelling.
     ///
     /// ```no_run
     /// # async fn example(client: etcdium_client::Client) -> Result<(), etcdium_client::Error> {

@@ -17,9 +17,10 @@ use crate::{Bound, Client, Unbound};
 /// etcd allows 128 conditions, and as many operations in either branch, unless started with another `--max-txn-ops`.
 ///
 /// # Errors
-/// `InvalidRequest` before anything is sent when options of an operation or condition exclude each other. From etcd:
-/// `TooManyOps`, `DuplicateKey`, and what an operation alone would cause, which fails the whole transaction.
-/// `Error::outcome` tells whether a failed transaction may have been applied; one that only reads never is.
+/// [`InvalidRequest`] before anything is sent when options of an operation or condition exclude each other. From
+/// etcd: `TooManyOps`, `DuplicateKey`, and what an operation alone would cause, which fails the whole transaction.
+/// [`Error::outcome`](crate::Error::outcome) tells whether a failed transaction may have been applied; one that only
+/// reads never is.
 ///
 /// # Cancel safety
 /// Dropping the future gives the call up. If it was sent by then, the transaction may have been applied all the same.
@@ -35,7 +36,7 @@ pub struct Txn<C = Unbound> {
 }
 
 impl Client {
-    /// Starts a transaction.
+    /// Starts a transaction. [`Txn`] says more about its parts, errors and cancelling.
     ///
     /// ```no_run
     /// use etcdium_client::{Compare, Get, Put};
