@@ -32,8 +32,8 @@ pub fn default() -> Result<Provisioned, Arc<ProvisionError>> {
 
 /// A binary that satisfies `request`, from the surroundings of this process (see [`Provisioner::from_env`]).
 ///
-/// The first answer for a request, good or bad, is kept for the life of the process. Blocks, up to minutes when etcd
-/// must be built.
+/// The first answer for a request, good or bad, is kept for the life of the process; its note is told on standard
+/// error. Blocks, up to minutes when etcd must be built.
 ///
 /// # Errors
 ///
@@ -46,6 +46,12 @@ pub fn provide(request: &Request) -> Result<Provisioned, Arc<ProvisionError>> {
     answers
         .get_or_insert_default()
         .entry(request.clone())
-        .or_insert_with(|| Provisioner::from_env().provide(request).map_err(Arc::new))
+        .or_insert_with(|| {
+            let answer = Provisioner::from_env().provide(request);
+            if let Ok(Provisioned { note: Some(note), .. }) = &answer {
+                eprintln!("etcdium: {note}");
+            }
+            answer.map_err(Arc::new)
+        })
         .clone()
 }

@@ -72,7 +72,9 @@ impl Provisioner {
     /// (`CARGO_TARGET_DIR`; else the one that holds the running program; else the workspace's), or in the user's cache
     /// folder where there is no cargo.
     pub fn from_env() -> Self {
-        let named = env::var_os("ETCDIUM_ETCD").filter(|value| !value.is_empty()).map(PathBuf::from);
+        let named = env::var_os("ETCDIUM_ETCD").filter(|value| !value.is_empty());
+        // Servers are started in other folders than this process's.
+        let named = named.map(|named| std::path::absolute(&named).unwrap_or_else(|_| named.into()));
         Self::new(named, cache_folder(), env::var_os("PATH").unwrap_or_default())
     }
 

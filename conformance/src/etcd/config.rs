@@ -1,0 +1,134 @@
+//! What kind of cluster to start.
+
+use std::fmt::Display;
+
+use super::provision::{self, Provisioned, Request};
+use super::{Cluster, LaunchError, flags};
+
+/// How many members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topology {
+    /// One member.
+    Single,
+    /// Three members.
+    Three,
+}
+
+impl Topology {
+    /// The number of members.
+    pub const fn members(self) -> usize {
+        match self {
+            Self::Single => 1,
+            Self::Three => 3,
+        }
+    }
+}
+
+/// A cluster to be started.
+///
+/// Defaults: the version of [`provision::default`], plain HTTP on a loopback port, heartbeats every 100 ms, elections
+/// after 1,000 ms, no fsync where the version can do without (data then survives every signal, only not a crash of the
+/// machine).
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    pub(super) topology: Topology,
+    pub(super) unix_sockets: bool,
+    request: Option<Request>,
+    fsync: bool,
+    flags: Vec<(String, String)>,
+}
+
+impl ClusterConfig {
+    /// A cluster of one member.
+    pub fn single() -> Self {
+        Self::new(Topology::Single)
+    }
+
+    /// A cluster of three members.
+    pub fn three() -> Self {
+        Self::new(Topology::Three)
+    }
+
+    /// A cluster of the given shape.
+    pub fn new(topology: Topology) -> Self {
+        let config = Self { topology, unix_sockets: false, request: None, fsync: false, flags: Vec::new() };
+        config.flag("heartbeat-interval", 100).flag("election-timeout", 1000)
+    }
+
+    /// Which etcd to run.
+    #[must_use]
+    pub fn version(mut self, request: Request) -> Self {
+        self.request = Some(request);
+        self
+    }
+
+    /// Heartbeats every 20 ms and elections after 200 ms, for cases about a missing leader. Such a cluster loses its
+    /// leader without cause on a busy machine.
+    #[must_use]
+    pub fn fast_elections(self) -> Self {
+        self.flag("heartbeat-interval", 20).flag("election-timeout", 200)
+    }
+
+    /// Serve clients on a Unix socket as well; see [`Member::unix_socket`](super::Member::unix_socket).
+    #[must_use]
+    pub fn unix_sockets(mut self) -> Self {
+        self.unix_sockets = true;
+        self
+    }
+
+    /// Write data through to the disk, as etcd does in production.
+    #[must_use]
+    pub fn fsync(mut self) -> Self {
+        self.fsync = true;
+        self
+    }
+
+    /// A command-line flag for every member, the last one of a name counts: `flag("quota-backend-bytes", 16 << 20)`.
+    /// The name goes without dashes and without `experimental-`, which is added for versions that need it. Flags
+    /// without a value take `true`.
+    #[must_use]
+    pub fn flag(mut self, name: &str, value: impl Display) -> Self {
+        set(&mut self.flags, name, value.to_string());
+        self
+    }
+
+    /// Starts the cluster and waits until every member is healthy.
+    ///
+    /// At most two clusters live in a process at a time: this waits until one may be started. A test that needs two at
+    /// once must not run beside others that do.
+    ///
+    /// # Errors
+    ///
+    /// [`LaunchError`] when there is no binary, a flag is refused, or a member does not become healthy in a minute.
+    pub fn start(&self) -> Result<Cluster, LaunchError> {
+        Cluster::start(self)
+    }
+
+    pub(super) fn provide(&self) -> Result<Provisioned, LaunchError> {
+        Ok(match &self.request {
+            Some(request) => provision::provide(request)?,
+            None => provision::default()?,
+        })
+    }
+
+    /// The flags of every member for this binary, with `changes` made to them.
+    pub(super) fn flags(
+        &self,
+        etcd: &Provisioned,
+        changes: &[(&str, &str)],
+    ) -> Result<Vec<String>, LaunchError> {
+        let mut flags = self.flags.clone();
+        if !self.fsync && etcd.version.at_least(3, 5) {
+            set(&mut flags, "unsafe-no-fsync", "true".to_owned());
+        }
+        for (name, value) in changes {
+            set(&mut flags, name, (*value).to_owned());
+        }
+        flags.iter().map(|(name, value)| flags::spell(&etcd.path, name, value)).collect()
+    }
+}
+
+fn set(flags: &mut Vec<(String, String)>, name: &str, value: String) {
+    flags.retain(|(present, _)| present != name);
+    flags.push((name.to_owned(), value));
+}
