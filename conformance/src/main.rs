@@ -36,9 +36,6 @@ fn etcd(args: &[String]) -> Result<(), Box<dyn Error>> {
         _ => return Err(USAGE.into()),
     };
     let etcd = provision::provide(&request)?;
-    if let Some(note) = &etcd.note {
-        eprintln!("etcdium: {note}");
-    }
     eprintln!("etcdium: {etcd}");
     println!("{}", etcd.path.display());
     Ok(())

@@ -10,6 +10,8 @@ mod error;
 mod golang;
 mod provisioner;
 mod run;
+#[cfg(test)]
+mod tests;
 mod version;
 mod wheel;
 

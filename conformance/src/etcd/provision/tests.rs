@@ -1,36 +1,29 @@
 //! Providing etcd: the order of the sources and what each failure says, with stand-ins for the programs.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
-
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::Command;
 
-use etcdium_conformance::etcd::provision::{Minor, Provisioner, Request, Source, Version};
+use super::{Minor, Provisioner, Request, Source, Version};
 
 /// A folder of this test alone, removed at its end.
-///
-/// Only one exists at a time: a script still open for writing in a process that another test is just starting cannot
-/// be run ("text file busy").
-struct Folder(PathBuf, #[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+struct Folder(PathBuf);
 
 impl Folder {
     fn new(test: &str) -> Self {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let path = std::env::temp_dir().join(format!("etcdium-provision-{test}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
-        Self(path, turn)
+        Self(path)
     }
 
+    /// Written by another process: a file that is open for writing in a child just being started by another test
+    /// could not be run ("text file busy").
     fn script(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod 755 "$0""#;
+        assert!(Command::new("sh").args(["-c", write]).arg(&path).arg(text).status().unwrap().success());
         path
     }
 
