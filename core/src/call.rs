@@ -73,8 +73,8 @@ impl Call {
 
     fn head(&mut self, status: StatusCode, headers: &HeaderMap, end: bool) -> Progress {
         if !matches!(self.stage, Stage::Head) {
-            // A second head is no event of HTTP/2 as drivers deliver it: nothing depends on it.
-            return Progress::Open;
+            // Trailers, as some drivers may see them; else no event of HTTP/2, and nothing depends on it.
+            return if end { self.end(Some(headers)) } else { Progress::Open };
         }
         match grpc::read_head(status, headers, end) {
             Head::Message => {

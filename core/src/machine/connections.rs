@@ -222,6 +222,7 @@ impl Core {
         self.events.push_back(Event::Endpoint { endpoint: endpoint_key, status: EndpointStatus::Ready });
         self.endpoints_changed();
         self.open_waiting();
+        self.sweep_timers();
     }
 
     /// Notes that the server sent something.
@@ -395,6 +396,7 @@ impl Core {
             }
         }
         self.open_waiting();
+        self.sweep_timers();
     }
 
     /// No new operations on this connection; it is dropped with its last.
@@ -425,6 +427,14 @@ impl Core {
         }
     }
 
+    /// Whether an operation could be sent, with `pinned` as the only endpoint allowed if there is one.
+    pub(super) fn is_any_ready(&self, pinned: Option<EndpointKey>) -> bool {
+        match pinned {
+            Some(key) => self.endpoints.get(key).is_some_and(Endpoint::is_ready),
+            None => self.endpoints.iter().any(|(_, endpoint)| endpoint.is_ready()),
+        }
+    }
+
     /// Ends the operations that wait for an endpoint to be ready, if one is or all have failed since.
     fn endpoints_changed(&mut self) {
         if self.connecting.is_empty() {
@@ -433,7 +443,7 @@ impl Core {
         for (key, started) in self.connecting.clone() {
             let pinned = self.ops.get(key).and_then(|op| op.pinned);
             let concerned = |k: EndpointKey| pinned.is_none_or(|pinned| pinned == k);
-            if self.pick(pinned, None).is_some() {
+            if self.is_any_ready(pinned) {
                 self.connect_done(key);
             } else if self.endpoints.iter().all(|(k, endpoint)| !concerned(k) || endpoint.failed > started) {
                 self.connect_failed(key, pinned);

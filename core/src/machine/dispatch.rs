@@ -67,7 +67,7 @@ impl Core {
             return key;
         }
         self.wake();
-        if self.pick(options.endpoint, None).is_some() {
+        if self.is_any_ready(options.endpoint) {
             self.connect_done(key);
         } else {
             self.connecting.insert(key, self.failures);
@@ -113,11 +113,7 @@ impl Core {
     }
 
     /// The connection for the next call: ready endpoints take turns; `avoid` is used only if no other is ready.
-    pub(super) fn pick(
-        &mut self,
-        pinned: Option<EndpointKey>,
-        avoid: Option<EndpointKey>,
-    ) -> Option<ConnectionKey> {
+    fn pick(&mut self, pinned: Option<EndpointKey>, avoid: Option<EndpointKey>) -> Option<ConnectionKey> {
         let ready = |key: EndpointKey| match self.endpoints.get(key)?.state {
             State::Ready(connection) => Some(connection),
             State::Idle | State::Connecting(_) | State::Down { .. } => None,

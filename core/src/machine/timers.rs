@@ -71,6 +71,7 @@ impl Core {
                 Timer::Probe(connection) => self.probe_timeout(connection),
             }
         }
+        self.sweep_timers();
     }
 
     /// Whether a timer still means something.
@@ -95,7 +96,7 @@ impl Core {
         }
     }
 
-    /// Forgets timers of operations that ended: called after each end.
+    /// Forgets timers of what is over: called whenever something is.
     pub(super) fn sweep_timers(&mut self) {
         // Each live operation has at most two timers, each connection three, each endpoint one.
         let live = 2 * self.live_ops + 3 * self.connections.len() + self.endpoints.len();

@@ -1,0 +1,20 @@
+//! What the core does, theme by theme, seen from its public contract alone.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cancel;
+mod close;
+mod connecting;
+mod deadlines;
+mod endpoints;
+mod failover;
+mod goaway;
+mod limits;
+mod metadata;
+mod picking;
+mod revisions;
+mod silence;
+mod unary;
