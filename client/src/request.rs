@@ -117,26 +117,4 @@ macro_rules! request_builder {
 pub(crate) use request_builder;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Compact, Delete, DoOp, Get, Grant, Leases, Put, Revoke, TimeToLive, Txn};
-
-    /// Builders and their futures can be kept, moved between threads, and polled without being pinned in place.
-    const fn free_to_move<
-        T: IntoFuture<IntoFuture: Send + Unpin + 'static> + Clone + Send + Sync + 'static,
-    >() {
-    }
-
-    const _: () = {
-        free_to_move::<Get<Bound>>();
-        free_to_move::<Put<Bound>>();
-        free_to_move::<Delete<Bound>>();
-        free_to_move::<Compact<Bound>>();
-        free_to_move::<Txn<Bound>>();
-        free_to_move::<DoOp>();
-        free_to_move::<Grant<Bound>>();
-        free_to_move::<Revoke<Bound>>();
-        free_to_move::<TimeToLive<Bound>>();
-        free_to_move::<Leases<Bound>>();
-    };
-}
+mod tests;
