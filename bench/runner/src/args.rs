@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use crate::Error;
 
 const HELP: &str = "\
-cargo xtask bench [--quick] [--strict] [--callgrind] [--json FILE] [--reps N]
+cargo xtask bench [--quick] [--strict] [--callgrind] [--no-spin] [--json FILE] [--reps N]
                   [--client NAME]... [--workload LOAD]... [--concurrency N]...
 
 --quick        fewer calls and repetitions; under three minutes
 --strict       fail when a bar is missed
 --callgrind    print instructions per call instead, where valgrind exists
+--no-spin      let the stub's CPU fall asleep
 --json FILE    write the result lines to a file instead of standard output
 --reps N       repetitions, 3 at least (5; 3 with --quick)
 --client, --workload, --concurrency
@@ -22,6 +23,7 @@ pub(crate) struct Options {
     pub(crate) quick: bool,
     pub(crate) strict: bool,
     pub(crate) callgrind: bool,
+    pub(crate) no_spin: bool,
     pub(crate) json: Option<PathBuf>,
     pub(crate) reps: Option<usize>,
     /// Empty for all.
@@ -61,6 +63,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Opt
             "--quick" => options.quick = true,
             "--strict" => options.strict = true,
             "--callgrind" => options.callgrind = true,
+            "--no-spin" => options.no_spin = true,
             "--json" => options.json = Some(value()?.into()),
             "--reps" => options.reps = Some(value()?.parse()?),
             "--client" => options.clients.push(value()?),

@@ -1,7 +1,8 @@
 //! `bench-runner`: every client against the stub, side by side, and how they compare. `cargo xtask bench` runs it.
 //!
 //! The stub is pinned to one CPU and each client process to another. Repetitions are interleaved: each round runs
-//! every client once on a load before the next load begins, and medians over the rounds are compared.
+//! every client once on a load before the next load begins, and medians over the rounds are compared. The stub's CPU
+//! is kept from sleeping.
 
 #![forbid(unsafe_code)]
 
@@ -45,7 +46,7 @@ fn run(options: &Options) -> Result<ExitCode, Error> {
     cpu::warn_of_load();
     let clients = options.clients(programs.clients()?)?;
     let cases = cases::selected(options);
-    let stub = Stub::start(&programs, cpus)?;
+    let stub = Stub::start(&programs, cpus, !options.no_spin)?;
     if options.callgrind {
         return callgrind::run(&programs, &stub, &cases, &clients, options);
     }

@@ -15,9 +15,20 @@ pub(crate) struct Programs {
     pub(crate) folder: PathBuf,
 }
 
+/// A process that ends when it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The running stub; dropping it ends it.
 pub(crate) struct Stub {
-    child: Child,
+    _process: Running,
+    _spinner: Option<Running>,
     addr: String,
     cpus: Cpus,
 }
@@ -25,27 +36,33 @@ pub(crate) struct Stub {
 impl Stub {
     /// Starts the stub on its CPU and waits until it listens. From then on this process is on the client's CPU.
     ///
+    /// With `awake`, a program of idle priority computes on the stub's CPU whenever the stub sleeps. How long a halted
+    /// CPU takes to wake, and what waking it costs the sender, is the hypervisor's affair and differs from host to host
+    /// and hour to hour; a CPU that never halts takes that out of the figures, as `idle=poll` does on a machine of
+    /// one's own.
+    ///
     /// # Errors
     /// When it does not start.
-    pub(crate) fn start(programs: &Programs, cpus: Cpus) -> Result<Self, Error> {
+    pub(crate) fn start(programs: &Programs, cpus: Cpus, awake: bool) -> Result<Self, Error> {
+        let program = programs.folder.join("bench-stub");
         cpu::pin(cpus.stub)?;
-        let mut child = Command::new(programs.folder.join("bench-stub"))
-            .arg("--tied")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let spinner = if awake && cpus.stub != cpus.client {
+            let mut command = Command::new("chrt");
+            command.args(["--idle", "0"]).arg(&program).args(["--tied", "--spin"]);
+            let started = command.stdin(Stdio::piped()).spawn().map(Running);
+            started.inspect_err(|error| eprintln!("WARNING: the stub's CPU may sleep: chrt: {error}")).ok()
+        } else {
+            None
+        };
+        let mut child =
+            Command::new(program).arg("--tied").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         cpu::pin(cpus.client)?;
+        let output = child.stdout.take();
+        let process = Running(child);
         let mut line = String::new();
-        BufReader::new(child.stdout.take().ok_or("the stub has no output")?).read_line(&mut line)?;
+        BufReader::new(output.ok_or("the stub has no output")?).read_line(&mut line)?;
         let addr = line.trim().strip_prefix("listening ").ok_or("the stub did not start")?.to_owned();
-        Ok(Self { child, addr, cpus })
-    }
-}
-
-impl Drop for Stub {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        Ok(Self { _process: process, _spinner: spinner, addr, cpus })
     }
 }
 

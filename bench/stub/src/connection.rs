@@ -39,8 +39,6 @@ pub(crate) fn serve(mut stream: TcpStream, ordinal: u64) -> Result<(), Error> {
         match stream.read(&mut input[filled..]) {
             Ok(0) => return Ok(()),
             Ok(n) => filled += n,
-            // How a client that ends without a farewell looks.
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(()),
             Err(error) => return Err(error.into()),
         }
         let mut rest = &input[..filled];

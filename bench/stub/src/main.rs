@@ -1,11 +1,12 @@
-//! `bench-stub [--port N] [--tied]`: a stub etcd on loopback whose answers are built beforehand.
+//! `bench-stub [--port N] [--tied] [--spin]`: a stub etcd on loopback whose answers are built beforehand.
 //!
 //! It speaks just enough HTTP/2, written by hand: a call costs it a small part of what it costs any client, so the
 //! client is what a benchmark measures. A stub on a general HTTP/2 library costs about as much per call as the
 //! clients do, stays busy, and so hides the wake-ups that a client's needless small writes cause.
 //!
 //! It prints `listening 127.0.0.1:PORT` once it accepts connections. `--tied` makes it exit when its standard
-//! input closes, so that it never outlives the runner that started it.
+//! input closes, so that it never outlives the runner that started it. `--spin` serves nothing and computes for ever:
+//! at idle priority it keeps a CPU from falling asleep, see `runner/src/process.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -15,14 +16,14 @@ mod frame;
 mod hpack;
 mod sending;
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), Error> {
-    let mut port = 0_u16;
+    let (mut port, mut spin) = (0_u16, false);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -33,15 +34,23 @@ fn main() -> Result<(), Error> {
                     std::process::exit(0);
                 });
             }
+            "--spin" => spin = true,
             other => return Err(format!("unknown argument {other:?}").into()),
         }
+    }
+    // Without the processor's pause instruction, which would let a hypervisor take the CPU away.
+    for turn in (0_u64..).take_while(|_| spin) {
+        std::hint::black_box(turn);
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     println!("listening {}", listener.local_addr()?);
     for ordinal in 1.. {
         let (stream, _) = listener.accept()?;
         thread::spawn(move || {
-            if let Err(error) = connection::serve(stream, ordinal) {
+            let Err(error) = connection::serve(stream, ordinal) else { return };
+            let kind = error.downcast_ref().map(std::io::Error::kind);
+            // How a client looks that ends without a farewell.
+            if !matches!(kind, Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)) {
                 eprintln!("bench-stub: connection {ordinal}: {error}");
             }
         });
