@@ -12,7 +12,8 @@
 //!   ([`Core::handle_call`]), and that time has passed ([`Core::handle_timeout`]).
 //! * After any of these the driver drains [`Core::poll_transmit`], carrying out what it says in order, then
 //!   [`Core::poll_event`], and then re-reads [`Core::poll_timeout`]. Any number of inputs may come before a drain.
-//! * Inputs cannot fail. A key the core has let go of is ignored, so late news needs no care.
+//! * Inputs cannot fail. A key the core has let go of is ignored, so late news needs no care. What was queued before
+//!   such news may name keys the driver has let go of: that is to be ignored too.
 //!
 //! # A driver
 //!
