@@ -1,7 +1,7 @@
 //! What responses are made of: the header, and key-value pairs.
 
 use bytes::Bytes;
-use etcdium_core::{ClusterId, Error, ErrorKind, LeaseId, MemberId, ProtocolError, Revision};
+use etcdium_core::{ClusterId, Error, ErrorKind, LeaseId, MemberId, Outcome, ProtocolError, Revision};
 use etcdium_proto::{etcdserverpb, mvccpb};
 
 /// Who answered, and at which revision. A field that is zero is not known.
@@ -115,9 +115,9 @@ pub(crate) fn count(number: i64) -> u64 {
     number.max(0).unsigned_abs()
 }
 
-/// The error for a message that decodes and makes no sense.
+/// The error for a good answer that decodes and makes no sense: what was asked for may have been done.
 pub(crate) fn unreadable(what: &str) -> Error {
-    ErrorKind::Protocol(ProtocolError::Message(what.to_owned())).into()
+    Error::new(ErrorKind::Protocol(ProtocolError::Message(what.to_owned())), Outcome::Unknown)
 }
 
 #[cfg(test)]

@@ -144,7 +144,8 @@ pub struct EndpointCause {
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, outcome: Outcome) -> Self {
+    /// An error of this kind and outcome: what a layer on top of the core finds wrong, and what tests and fakes need.
+    pub fn new(kind: ErrorKind, outcome: Outcome) -> Self {
         let inner = Inner {
             kind,
             outcome,
