@@ -5,8 +5,9 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use etcdium_core::{Address, BackoffConfig, Config, Core, Error, Metadata};
+use etcdium_core::{Address, BackoffConfig, Config, Core, Error, InvalidRequest, Metadata};
 
+use crate::driver::Driver;
 use crate::shared::Shared;
 use crate::{Client, Endpoints, Runtime};
 
@@ -118,11 +119,40 @@ impl ClientBuilder {
         self
     }
 
-    fn shared(self) -> Result<Arc<Shared>, Error> {
-        let config = self.config.endpoints(self.endpoints?);
+    /// Makes the client and waits until one endpoint is connected.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), and [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when every endpoint
+    /// failed, [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) when none was ready in time:
+    /// [`Error::causes`] says what was wrong with each.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the client.
+    pub async fn connect(self) -> Result<Client, Error> {
+        let client = self.build()?;
+        client.connected().await?;
+        Ok(client)
+    }
+
+    /// Makes the client. It connects when the first call is made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest): what is wrong with the endpoints, that there
+    /// are none, or that the runtime cannot run the client's task here.
+    pub fn build(self) -> Result<Client, Error> {
+        let endpoints = self.endpoints?;
+        if endpoints.is_empty() {
+            return Err(InvalidRequest::NoEndpoints.into());
+        }
         // A hasher's random keys are std's one source of randomness.
         let seed = self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
-        let core = Core::new(config, self.runtime.now(), seed);
-        Ok(Arc::new(Shared::new(core, self.runtime)))
+        let core = Core::new(self.config.endpoints(endpoints), self.runtime.now(), seed);
+        let shared = Arc::new(Shared::new(core, self.runtime));
+        let client = Client::new(shared.clone());
+        let task = Box::pin(Driver::new(shared.clone()));
+        match shared.runtime.spawn(task) {
+            Ok(()) => Ok(client),
+            Err(error) => Err(InvalidRequest::Value { option: "runtime", reason: error.reason() }.into()),
+        }
     }
 }

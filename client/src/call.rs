@@ -3,14 +3,16 @@
 use core::fmt;
 use core::future::{Future, IntoFuture};
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use std::sync::Arc;
+use std::time::Instant;
 
-use etcdium_core::{Address, CallOptions, Error, InvalidRequest, Op};
+use etcdium_core::{Address, CallOptions, Core, Error, InvalidRequest, Op, Reply};
 use etcdium_proto::UnaryRequest;
 
 use crate::client::{Client, Handle};
-use crate::shared::Bell;
+use crate::driver::Bell;
+use crate::shared::Shared;
 
 /// Settings of one call, collected by builders; see [`call_option_methods`].
 #[derive(Clone, Debug, Default)]
@@ -19,18 +21,25 @@ pub(crate) struct Options {
     pub(crate) endpoint: Option<Result<Address, Error>>,
 }
 
-/// Writes the methods that every call builder has, for a type with a field `options: Options`.
+impl Options {
+    /// The settings as the core takes them.
+    fn resolve(self, shared: &Shared) -> Result<CallOptions, Error> {
+        let Some(address) = self.endpoint.transpose()? else { return Ok(self.core) };
+        let key = shared.lock().core.endpoint_key(&address).ok_or(InvalidRequest::UnknownEndpoint)?;
+        Ok(self.core.endpoint(key))
+    }
+}
+
+/// Writes the methods that every call builder has, for a `#[must_use]` type with a field `options: Options`.
 macro_rules! call_option_methods {
     () => {
         /// How long the call may take in all, waiting for a connection and retries included. Default: the client's.
-        #[must_use]
         pub fn timeout(mut self, timeout: core::time::Duration) -> Self {
             self.options.core = self.options.core.timeout(Some(timeout));
             self
         }
 
         /// Lets the call take as long as it takes.
-        #[must_use]
         pub fn no_timeout(mut self) -> Self {
             self.options.core = self.options.core.timeout(None);
             self
@@ -38,7 +47,6 @@ macro_rules! call_option_methods {
 
         /// Asks this endpoint and no other: the address of one of the client's endpoints. If it is none of them, the
         /// call fails with [`InvalidRequest::UnknownEndpoint`](crate::InvalidRequest::UnknownEndpoint).
-        #[must_use]
         pub fn endpoint(mut self, address: impl AsRef<str>) -> Self {
             let address = $crate::Address::try_from(address.as_ref());
             self.options.endpoint = Some(address.map_err(Into::into));
@@ -47,14 +55,12 @@ macro_rules! call_option_methods {
 
         /// Whether a member without a leader shall refuse at once, so that the call moves to another member. Default:
         /// yes for linearizable reads and for writes, no for calls a member answers by itself.
-        #[must_use]
         pub fn require_leader(mut self, require: bool) -> Self {
             self.options.core = self.options.core.require_leader(require);
             self
         }
 
         /// Metadata sent with this call besides the client's. Default none.
-        #[must_use]
         pub fn metadata(mut self, metadata: $crate::Metadata) -> Self {
             self.options.core = self.options.core.metadata(metadata);
             self
@@ -110,7 +116,7 @@ pub struct CallFuture<R: UnaryRequest> {
 /// How far a call is.
 enum Stage<R: UnaryRequest> {
     Unstarted { handle: Arc<Handle>, request: R, options: Options },
-    Started { handle: Arc<Handle>, op: Op<R::Response> },
+    Started(Started<R::Response>),
     Over,
 }
 
@@ -121,30 +127,6 @@ impl<R: UnaryRequest> CallFuture<R> {
     pub(crate) fn new(handle: Arc<Handle>, request: R, options: Options) -> Self {
         Self { stage: Stage::Unstarted { handle, request, options } }
     }
-
-    fn start(
-        handle: &Handle,
-        request: &R,
-        options: Options,
-        cx: &Context<'_>,
-    ) -> Result<Op<R::Response>, Error> {
-        let shared = handle.shared();
-        let mut settings = options.core;
-        let address = options.endpoint.transpose()?;
-        let mut state = shared.lock();
-        if let Some(address) = address {
-            let key = state.core.endpoint_key(&address).ok_or(InvalidRequest::UnknownEndpoint)?;
-            settings = settings.endpoint(key);
-        }
-        // Taken under the lock, so that the core sees time in order.
-        let now = shared.runtime.now();
-        let op = state.core.start(now, request, &settings);
-        state.wait(op.key(), cx.waker());
-        state.discard_outputs();
-        drop(state);
-        shared.bell.ring(Bell::CALLER);
-        Ok(op)
-    }
 }
 
 impl<R: UnaryRequest> Future for CallFuture<R> {
@@ -152,36 +134,18 @@ impl<R: UnaryRequest> Future for CallFuture<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let stage = &mut self.get_mut().stage;
-        if matches!(stage, Stage::Unstarted { .. }) {
-            if let Stage::Unstarted { handle, request, options } = core::mem::replace(stage, Stage::Over) {
-                let op = Self::start(&handle, &request, options, cx)?;
-                *stage = Stage::Started { handle, op };
-                return Poll::Pending;
-            }
+        if let Stage::Started(started) = stage {
+            let reply = ready!(started.poll(cx));
+            *stage = Stage::Over;
+            return Poll::Ready(reply.and_then(Reply::decode));
         }
-        let Stage::Started { handle, op } = stage else {
-            // Polled again after its end.
-            return Poll::Pending;
-        };
-        let reply = {
-            let mut state = handle.shared().lock();
-            let reply = state.core.take_reply(op);
-            if reply.is_none() {
-                state.wait(op.key(), cx.waker());
-            }
-            reply
-        };
-        let Some(reply) = reply else { return Poll::Pending };
-        *stage = Stage::Over;
-        Poll::Ready(reply.and_then(etcdium_core::Reply::decode))
-    }
-}
-
-impl<R: UnaryRequest> Drop for CallFuture<R> {
-    fn drop(&mut self) {
-        if let Stage::Started { handle, op } = &self.stage {
-            handle.shared().cancel(op.key());
+        if let Stage::Unstarted { handle, request, options } = core::mem::replace(stage, Stage::Over) {
+            let settings = options.resolve(handle.shared())?;
+            let start = |core: &mut Core, now| core.start(now, &request, &settings);
+            *stage = Stage::Started(Started::new(handle, cx, start));
         }
+        // Also when it is polled after its end.
+        Poll::Pending
     }
 }
 
@@ -193,5 +157,59 @@ impl<R: UnaryRequest> fmt::Debug for CallFuture<R> {
             Stage::Over => "over",
         };
         f.debug_struct("CallFuture").field("method", &R::METHOD.name()).field("stage", &stage).finish()
+    }
+}
+
+/// A started operation that is given up when it is dropped.
+pub(crate) struct Started<T> {
+    handle: Arc<Handle>,
+    op: Op<T>,
+    taken: bool,
+}
+
+impl<T> Started<T> {
+    /// Starts an operation, and remembers whom to wake at its end.
+    pub(crate) fn new(
+        handle: Arc<Handle>,
+        cx: &Context<'_>,
+        start: impl FnOnce(&mut Core, Instant) -> Op<T>,
+    ) -> Self {
+        let shared = handle.shared();
+        let mut state = shared.lock();
+        // Read under the lock, so that the core sees time in order.
+        let now = shared.runtime.now();
+        let op = start(&mut state.core, now);
+        state.wait(op.key(), cx.waker());
+        let abandoned = state.discard_outputs();
+        drop(state);
+        if abandoned {
+            // It ended at once, and nobody else will say so.
+            cx.waker().wake_by_ref();
+        } else {
+            shared.bell.ring(Bell::CALLER);
+        }
+        Self { handle, op, taken: false }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Reply<T>, Error>> {
+        let mut state = self.handle.shared().lock();
+        match state.core.take_reply(&self.op) {
+            Some(reply) => {
+                self.taken = true;
+                Poll::Ready(reply)
+            }
+            None => {
+                state.wait(self.op.key(), cx.waker());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> Drop for Started<T> {
+    fn drop(&mut self) {
+        if !self.taken {
+            self.handle.shared().cancel(self.op.key());
+        }
     }
 }

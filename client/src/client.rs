@@ -1,12 +1,14 @@
 //! [`Client`]: what programs hold.
 
 use core::fmt;
+use core::future::poll_fn;
+use core::task::Poll;
 use std::sync::Arc;
 
-use etcdium_core::{Address, ClusterId, EndpointStatus, Error, Revision, Stats};
+use etcdium_core::{Address, CallOptions, ClusterId, Core, EndpointStatus, Error, Revision, Stats};
 use etcdium_proto::UnaryRequest;
 
-use crate::call::Options;
+use crate::call::{Options, Started};
 use crate::shared::Shared;
 use crate::{Call, CallFuture, ClientBuilder, Endpoints, Runtime};
 
@@ -71,6 +73,20 @@ impl Client {
 
     pub(crate) fn call<R: UnaryRequest>(&self, request: R, options: Options) -> CallFuture<R> {
         CallFuture::new(self.handle.clone(), request, options)
+    }
+
+    /// Waits until one endpoint is connected.
+    pub(crate) async fn connected(&self) -> Result<(), Error> {
+        let mut started: Option<Started<()>> = None;
+        poll_fn(|cx| match &mut started {
+            Some(started) => started.poll(cx).map_ok(|_| ()),
+            none => {
+                let start = |core: &mut Core, now| core.connect(now, &CallOptions::new());
+                *none = Some(Started::new(self.handle.clone(), cx, start));
+                Poll::Pending
+            }
+        })
+        .await
     }
 
     /// Ends every call with [`ErrorKind::Closed`](crate::ErrorKind::Closed) and drops every connection, for all clones

@@ -55,7 +55,9 @@ mod call;
 
 mod builder;
 mod client;
+mod driver;
 mod endpoints;
+mod http2;
 mod kv;
 mod lease;
 mod request;
@@ -78,7 +80,7 @@ pub use lease::{
 };
 pub use request::{Bound, ResponseFuture, Unbound};
 pub use response::{KeyValue, ResponseHeader};
-pub use runtime::{BoxFuture, Io, Runtime, SpawnError, Timer};
+pub use runtime::{BoxFuture, ConnectError, Io, Runtime, SpawnError, Timer};
 
 pub use etcdium_core::{
     Address, AddressError, AddressErrorKind, BackoffConfig, Cause, CauseKind, ClusterId, EndpointCause,

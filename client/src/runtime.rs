@@ -29,7 +29,7 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// Opens a connection. TCP connections send without delay (`TCP_NODELAY`): the client writes whole batches.
     ///
     /// The attempt ends when the future is dropped. The client limits its time.
-    fn connect(&self, target: &Target) -> BoxFuture<io::Result<Box<dyn Io>>>;
+    fn connect(&self, target: &Target) -> BoxFuture<Result<Box<dyn Io>, ConnectError>>;
 
     /// The time. Overridden by runtimes that simulate it.
     fn now(&self) -> Instant {
@@ -54,6 +54,37 @@ pub trait Timer: Future<Output = ()> + Send {
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + ?Sized> Io for T {}
+
+/// Why a connection could not be opened.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// The host name could not be resolved.
+    Resolve(io::Error),
+    /// The connection could not be opened.
+    Open(io::Error),
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve(error) => write!(f, "the host name cannot be resolved: {error}"),
+            Self::Open(error) => write!(f, "the connection cannot be opened: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        let (Self::Resolve(error) | Self::Open(error)) = self;
+        Some(error)
+    }
+}
 
 /// Why a runtime cannot run the client's task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

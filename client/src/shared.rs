@@ -1,12 +1,12 @@
 //! What the clones of a client, their calls and the driver share: the core behind one lock, and a bell.
 
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use etcdium_core::{Address, Core, Event, OpKey};
 
 use crate::Runtime;
+use crate::driver::Bell;
 
 /// Locks, whatever became of an earlier holder: nothing here is left half done by a panic that matters more than
 /// going on.
@@ -18,7 +18,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
-    pub(crate) bell: Bell,
+    pub(crate) bell: Arc<Bell>,
     pub(crate) runtime: Arc<dyn Runtime>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct State {
 impl Shared {
     pub(crate) fn new(core: Core, runtime: Arc<dyn Runtime>) -> Self {
         let state = State { core, wakers: Vec::new(), abandoned: false };
-        Self { state: Mutex::new(state), bell: Bell::default(), runtime }
+        Self { state: Mutex::new(state), bell: Arc::default(), runtime }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -108,33 +108,13 @@ impl State {
         }
     }
 
-    /// Does for an abandoned core what its driver did: the outputs go nowhere, but must not pile up.
-    pub(crate) fn discard_outputs(&mut self) {
+    /// Does for an abandoned core what its driver did: the outputs go nowhere, but must not pile up. Says whether it is
+    /// abandoned.
+    pub(crate) fn discard_outputs(&mut self) -> bool {
         if self.abandoned {
             while self.core.poll_transmit().is_some() {}
             while self.core.poll_event().is_some() {}
         }
-    }
-}
-
-/// Wakes the driver's task, once however many ring.
-#[derive(Debug, Default)]
-pub(crate) struct Bell {
-    /// Who rang since the driver last looked, and whether it sleeps.
-    bits: AtomicU8,
-    task: Mutex<Option<Waker>>,
-}
-
-impl Bell {
-    /// The core has something for its driver.
-    pub(crate) const CALLER: u8 = 1;
-
-    /// Wakes the driver if it sleeps and nobody did yet.
-    pub(crate) fn ring(&self, who: u8) {
-        let _ = self.bits.fetch_or(who, Ordering::AcqRel);
-        let task = lock(&self.task).clone();
-        if let Some(task) = task {
-            task.wake();
-        }
+        self.abandoned
     }
 }

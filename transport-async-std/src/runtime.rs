@@ -6,8 +6,9 @@ use core::task::{Context, Poll};
 use std::io;
 use std::time::Instant;
 
+use async_std::net::{TcpStream, ToSocketAddrs};
 use async_std::task;
-use etcdium_client::{BoxFuture, Io, Runtime, SpawnError, Target, Timer};
+use etcdium_client::{BoxFuture, ConnectError, Io, Runtime, SpawnError, Target, Timer};
 
 /// async-std as etcdium uses it: its one global executor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,26 +31,38 @@ impl Runtime for AsyncStd {
         Box::pin(Sleep(sleep_until(at)))
     }
 
-    fn connect(&self, target: &Target) -> BoxFuture<io::Result<Box<dyn Io>>> {
+    fn connect(&self, target: &Target) -> BoxFuture<Result<Box<dyn Io>, ConnectError>> {
         let target = target.clone();
         Box::pin(async move {
-            match target {
-                Target::Tcp { host, port } => {
-                    let stream = async_std::net::TcpStream::connect((host.as_str(), port)).await?;
-                    stream.set_nodelay(true)?;
-                    Ok(Box::new(stream) as Box<dyn Io>)
-                }
+            match &target {
+                Target::Tcp { host, port } => tcp(host, *port).await,
                 #[cfg(unix)]
                 Target::Unix { path } => {
                     let stream = async_std::os::unix::net::UnixStream::connect(path).await?;
                     Ok(Box::new(stream) as Box<dyn Io>)
                 }
                 other => {
-                    Err(io::Error::new(io::ErrorKind::Unsupported, format!("cannot connect to {other:?}")))
+                    let text = format!("cannot connect to {other:?}");
+                    Err(io::Error::new(io::ErrorKind::Unsupported, text).into())
                 }
             }
         })
     }
+}
+
+/// Tries every address of the host in turn.
+async fn tcp(host: &str, port: u16) -> Result<Box<dyn Io>, ConnectError> {
+    let mut last = ConnectError::Resolve(io::ErrorKind::NotFound.into());
+    for address in (host, port).to_socket_addrs().await.map_err(ConnectError::Resolve)? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(Box::new(stream));
+            }
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
 }
 
 /// A timer: async-std's cannot be set again, so a new one takes its place.

@@ -7,8 +7,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use etcdium_client::{BoxFuture, Io, Runtime, SpawnError, Target, Timer};
+use etcdium_client::{BoxFuture, ConnectError, Io, Runtime, SpawnError, Target, Timer};
 use smol::Executor;
+use smol::net::TcpStream;
 
 /// smol as etcdium uses it: its global executor, or one of the user's own.
 #[derive(Clone, Debug, Default)]
@@ -41,26 +42,38 @@ impl Runtime for Smol {
         Box::pin(Sleep(smol::Timer::at(at)))
     }
 
-    fn connect(&self, target: &Target) -> BoxFuture<io::Result<Box<dyn Io>>> {
+    fn connect(&self, target: &Target) -> BoxFuture<Result<Box<dyn Io>, ConnectError>> {
         let target = target.clone();
         Box::pin(async move {
-            match target {
-                Target::Tcp { host, port } => {
-                    let stream = smol::net::TcpStream::connect((host.as_str(), port)).await?;
-                    stream.set_nodelay(true)?;
-                    Ok(Box::new(stream) as Box<dyn Io>)
-                }
+            match &target {
+                Target::Tcp { host, port } => tcp(host, *port).await,
                 #[cfg(unix)]
                 Target::Unix { path } => {
                     let stream = smol::net::unix::UnixStream::connect(path).await?;
                     Ok(Box::new(stream) as Box<dyn Io>)
                 }
                 other => {
-                    Err(io::Error::new(io::ErrorKind::Unsupported, format!("cannot connect to {other:?}")))
+                    let text = format!("cannot connect to {other:?}");
+                    Err(io::Error::new(io::ErrorKind::Unsupported, text).into())
                 }
             }
         })
     }
+}
+
+/// Tries every address of the host in turn.
+async fn tcp(host: &str, port: u16) -> Result<Box<dyn Io>, ConnectError> {
+    let mut last = ConnectError::Resolve(io::ErrorKind::NotFound.into());
+    for address in smol::net::resolve((host, port)).await.map_err(ConnectError::Resolve)? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(Box::new(stream));
+            }
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
 }
 
 /// A timer of smol's reactor.

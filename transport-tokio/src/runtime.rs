@@ -6,8 +6,9 @@ use core::task::{Context, Poll};
 use std::io;
 use std::time::Instant;
 
-use etcdium_client::{BoxFuture, Io, Runtime, SpawnError, Target, Timer};
+use etcdium_client::{BoxFuture, ConnectError, Io, Runtime, SpawnError, Target, Timer};
 use pin_project::pin_project;
+use tokio::net::TcpStream;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::io::Compat;
@@ -47,22 +48,19 @@ impl Runtime for Tokio {
         Box::pin(Sleep { inner: tokio::time::sleep_until(at.into()) })
     }
 
-    fn connect(&self, target: &Target) -> BoxFuture<io::Result<Box<dyn Io>>> {
+    fn connect(&self, target: &Target) -> BoxFuture<Result<Box<dyn Io>, ConnectError>> {
         let target = target.clone();
         Box::pin(async move {
-            match target {
-                Target::Tcp { host, port } => {
-                    let stream = tokio::net::TcpStream::connect((host.as_str(), port)).await?;
-                    stream.set_nodelay(true)?;
-                    Ok(Box::new(Compat::new(stream)) as Box<dyn Io>)
-                }
+            match &target {
+                Target::Tcp { host, port } => tcp(host, *port).await,
                 #[cfg(unix)]
                 Target::Unix { path } => {
                     let stream = tokio::net::UnixStream::connect(path).await?;
                     Ok(Box::new(Compat::new(stream)) as Box<dyn Io>)
                 }
                 other => {
-                    Err(io::Error::new(io::ErrorKind::Unsupported, format!("cannot connect to {other:?}")))
+                    let text = format!("cannot connect to {other:?}");
+                    Err(io::Error::new(io::ErrorKind::Unsupported, text).into())
                 }
             }
         })
@@ -72,6 +70,21 @@ impl Runtime for Tokio {
         // A task woken by a worker runs right after the waker on the same worker: one call would leave at a time.
         self.handle().is_some_and(|handle| handle.runtime_flavor() != RuntimeFlavor::CurrentThread)
     }
+}
+
+/// Tries every address of the host in turn.
+async fn tcp(host: &str, port: u16) -> Result<Box<dyn Io>, ConnectError> {
+    let mut last = ConnectError::Resolve(io::ErrorKind::NotFound.into());
+    for address in tokio::net::lookup_host((host, port)).await.map_err(ConnectError::Resolve)? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(Box::new(Compat::new(stream)));
+            }
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
 }
 
 /// A timer on tokio's clock.

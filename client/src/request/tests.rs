@@ -3,7 +3,6 @@
 use core::cell::RefCell;
 use core::task::Waker;
 use core::time::Duration;
-use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,8 +17,8 @@ use prost::Message;
 use super::*;
 use crate::shared::Shared;
 use crate::{
-    BoxFuture, Compact, Compare, Delete, DoOp, Get, Grant, Io, Leases, Op, OpResponse, Put, Revoke, Runtime,
-    SpawnError, TimeToLive, Timer, Txn,
+    BoxFuture, Compact, Compare, ConnectError, Delete, DoOp, Get, Grant, Io, Leases, Op, OpResponse, Put,
+    Revoke, Runtime, SpawnError, TimeToLive, Timer, Txn,
 };
 
 /// Builders and their futures can be kept, moved between threads, and polled without being pinned in place.
@@ -51,7 +50,7 @@ impl Runtime for ClockOnly {
         unreachable!("the test drives the core")
     }
 
-    fn connect(&self, _: &Target) -> BoxFuture<io::Result<Box<dyn Io>>> {
+    fn connect(&self, _: &Target) -> BoxFuture<Result<Box<dyn Io>, ConnectError>> {
         unreachable!("the test drives the core")
     }
 }

@@ -1,0 +1,251 @@
+//! The driver: the one task of a client. It owns every connection, moves what happens there into the core and carries
+//! out what the core says.
+//!
+//! A turn: read the sockets that are ready, tell the core and hear its answer under one short lock, wake whose call
+//! ended, do what the core said. When nothing is left to do, everything to be written leaves in one write per socket,
+//! and the task sleeps. The core's lock is never held while hyper runs.
+
+mod bell;
+mod link;
+
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::time::Instant;
+
+use etcdium_core::{ConnectionKey, Transmit};
+
+pub(crate) use self::bell::Bell;
+use self::link::Link;
+use crate::shared::Shared;
+use crate::{Runtime, Timer};
+
+/// Turns of one poll. More than a few come only under constant load, when other tasks shall have their time too.
+const TURNS: usize = 32;
+
+/// Calls opened before their connection is polled: keeps a burst from building all its futures at once.
+const BATCH: usize = 32;
+
+/// The task of a client. It ends when the client is closed.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    /// By the slot of their key.
+    links: Vec<Option<Link>>,
+    /// The link of each call, by the call's slot.
+    routes: Vec<u32>,
+    transmits: Vec<Transmit>,
+    woken: Vec<Waker>,
+    /// When the core wants to be woken.
+    deadline: Option<Instant>,
+    alarm: Alarm,
+    /// Whether this poll was put off once in favour of the callers.
+    yielded: bool,
+    max_in_flight: usize,
+    closed: bool,
+}
+
+/// The timer, and when it fires if it is set. It is set again only for an earlier time: calls that end before their
+/// deadline leave it alone, and when it fires for nothing it is set for what is next.
+#[derive(Default)]
+struct Alarm {
+    timer: Option<Pin<Box<dyn Timer>>>,
+    set: Option<Instant>,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let max_in_flight = shared.lock().core.max_in_flight();
+        Self {
+            shared,
+            links: Vec::new(),
+            routes: Vec::new(),
+            transmits: Vec::new(),
+            woken: Vec::new(),
+            deadline: None,
+            alarm: Alarm::default(),
+            yielded: false,
+            max_in_flight,
+            closed: false,
+        }
+    }
+
+    /// One turn. Says whether there may be more to do.
+    fn turn(&mut self, called: bool) -> bool {
+        let now = self.shared.runtime.now();
+        let mut more = false;
+        let mut news = called || self.deadline.is_some_and(|deadline| deadline <= now);
+        for link in self.links.iter_mut().flatten() {
+            more |= link.advance(now);
+            news |= link.has_news();
+        }
+        if news {
+            self.talk(now);
+            more |= self.carry_out(now);
+        }
+        more
+    }
+
+    /// Tells the core what happened and hears what it wants.
+    fn talk(&mut self, now: Instant) {
+        let mut state = self.shared.lock();
+        for link in self.links.iter_mut().flatten() {
+            link.tell(now, &mut state.core);
+        }
+        state.core.handle_timeout(now);
+        while let Some(transmit) = state.core.poll_transmit() {
+            self.transmits.push(transmit);
+        }
+        state.take_woken(&mut self.woken);
+        self.deadline = state.core.poll_timeout();
+        self.closed = state.core.is_closed();
+        drop(state);
+        self.woken.drain(..).for_each(Waker::wake);
+        for place in &mut self.links {
+            if let Some(link) = place {
+                link.forget_news();
+                if link.is_over() {
+                    link.flush();
+                    *place = None;
+                }
+            }
+        }
+    }
+
+    /// Does what the core said. Says whether that left something to do.
+    fn carry_out(&mut self, now: Instant) -> bool {
+        let mut transmits = core::mem::take(&mut self.transmits);
+        let any = !transmits.is_empty();
+        let mut opened = 0;
+        for transmit in transmits.drain(..) {
+            match transmit {
+                Transmit::Open(open) => {
+                    let (call, connection) = (open.call, open.connection);
+                    if self.routes.len() <= call.slot() {
+                        self.routes.resize(call.slot() + 1, 0);
+                    }
+                    self.routes[call.slot()] = connection.slot() as u32;
+                    let Some(link) = self.link(connection) else { continue };
+                    link.open(open);
+                    opened += 1;
+                    if opened % BATCH == 0 {
+                        link.run(now);
+                    }
+                }
+                Transmit::Reset(call) => {
+                    let route = self.routes.get(call.slot()).copied();
+                    let link =
+                        route.and_then(|slot| self.links.get_mut(slot as usize)).and_then(Option::as_mut);
+                    if let Some(link) = link {
+                        link.reset(call);
+                    }
+                }
+                Transmit::Connect(connect) => {
+                    let slot = connect.connection.slot();
+                    if self.links.len() <= slot {
+                        self.links.resize_with(slot + 1, || None);
+                    }
+                    self.links[slot] = Some(Link::dial(connect, &self.shared, self.max_in_flight));
+                }
+                Transmit::Disconnect(connection) => {
+                    let place = self.links.get_mut(connection.slot());
+                    let link = place.and_then(|place| place.take_if(|link| link.key() == connection));
+                    if let Some(link) = link {
+                        link.close();
+                    }
+                }
+                // The core's list of things to do may grow, and this driver with it.
+                _ => {}
+            }
+        }
+        self.transmits = transmits;
+        any
+    }
+
+    fn link(&mut self, connection: ConnectionKey) -> Option<&mut Link> {
+        self.links.get_mut(connection.slot())?.as_mut().filter(|link| link.key() == connection)
+    }
+
+    /// Writes what is to be written, and sees to being woken in time. Says whether that left something to do.
+    fn settle(&mut self, cx: &mut Context<'_>, new_waker: bool) -> bool {
+        let mut more = false;
+        for link in self.links.iter_mut().flatten() {
+            more |= link.flush();
+        }
+        let links = self.links.iter().flatten().filter_map(Link::poll_timeout);
+        let wanted = links.chain(self.deadline).min();
+        self.alarm.set(cx, wanted, new_waker, &*self.shared.runtime);
+        more
+    }
+}
+
+impl Alarm {
+    /// Notes whether it has fired. It is asked itself only if nobody else can have woken the task.
+    fn look(&mut self, cx: &mut Context<'_>, alone: bool, now: Instant) {
+        let Some(set) = self.set else { return };
+        let fired = match &mut self.timer {
+            Some(timer) if alone => timer.as_mut().poll(cx).is_ready(),
+            _ => false,
+        };
+        if fired || set <= now {
+            self.set = None;
+        }
+    }
+
+    /// Sets it for `wanted`, unless it fires before anyway.
+    fn set(&mut self, cx: &mut Context<'_>, wanted: Option<Instant>, new_waker: bool, runtime: &dyn Runtime) {
+        let earlier = wanted.filter(|wanted| self.set.is_none_or(|set| *wanted < set));
+        if let Some(at) = earlier {
+            match &mut self.timer {
+                Some(timer) => timer.as_mut().reset(at),
+                none => *none = Some(runtime.timer(at)),
+            }
+            self.set = Some(at);
+        }
+        if self.set.is_some() && (earlier.is_some() || new_waker) {
+            if let Some(timer) = &mut self.timer {
+                if timer.as_mut().poll(cx).is_ready() {
+                    self.set = None;
+                    cx.waker().wake_by_ref();
+                }
+            }
+        }
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let new_waker = this.shared.bell.belongs_to(cx.waker());
+        let rung_by = this.shared.bell.rung_by();
+        if rung_by == Bell::CALLER && !this.yielded && this.shared.runtime.yields_to_callers() {
+            this.yielded = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        this.yielded = false;
+        this.alarm.look(cx, rung_by == 0, this.shared.runtime.now());
+        for _ in 0..TURNS {
+            let rung_by = this.shared.bell.answer();
+            let more = this.turn(rung_by & Bell::CALLER != 0);
+            if this.closed {
+                return Poll::Ready(());
+            }
+            if !more && !this.settle(cx, new_waker) && this.shared.bell.sleep() {
+                return Poll::Pending;
+            }
+        }
+        this.settle(cx, new_waker);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Drop for Driver {
+    /// The runtime ends, or the client was closed: nobody shall wait for this task any more.
+    fn drop(&mut self) {
+        self.shared.abandon();
+    }
+}
