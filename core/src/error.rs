@@ -21,7 +21,7 @@ pub struct Error {
     inner: Box<Inner>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 struct Inner {
     kind: ErrorKind,
     outcome: Outcome,
@@ -269,7 +269,25 @@ impl From<ErrorKind> for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        let Inner { kind, outcome, message, method, endpoint, causes, source } = &*self.inner;
+        let mut fields = f.debug_struct("Error");
+        fields.field("kind", kind).field("outcome", outcome);
+        if let Some(message) = message {
+            fields.field("message", message);
+        }
+        if let Some(method) = method {
+            fields.field("method", &method.name());
+        }
+        if let Some(endpoint) = endpoint {
+            fields.field("endpoint", endpoint);
+        }
+        if !causes.is_empty() {
+            fields.field("causes", causes);
+        }
+        if let Some(source) = source {
+            fields.field("source", source);
+        }
+        fields.finish()
     }
 }
 
