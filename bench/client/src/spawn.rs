@@ -23,3 +23,29 @@ impl Spawn for Tokio {
         async { task.await.expect("a task of the load panicked") }
     }
 }
+
+/// A smol executor.
+#[derive(Clone)]
+pub(crate) struct Smol(pub(crate) std::sync::Arc<smol::Executor<'static>>);
+
+impl Spawn for Smol {
+    fn spawn<F>(&self, future: F) -> impl Future<Output = F::Output> + Send
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.0.spawn(future)
+    }
+}
+
+/// async-std's executor.
+#[derive(Clone, Copy)]
+pub(crate) struct AsyncStd;
+
+impl Spawn for AsyncStd {
+    fn spawn<F>(&self, future: F) -> impl Future<Output = F::Output> + Send
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        async_std::task::spawn(future)
+    }
+}

@@ -1,0 +1,62 @@
+//! etcdium with its defaults, on each of its runtimes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use etcdium_client::Client;
+
+use crate::Error;
+use crate::client::{Answer, KvClient};
+use crate::load;
+use crate::measure::Report;
+use crate::plan::Plan;
+use crate::spawn::{AsyncStd, Smol, Tokio};
+
+/// On tokio `current_thread`.
+pub(super) fn run_tokio(plan: &Plan) -> Result<Report, Error> {
+    let connect = async { Ok(Etcdium(etcdium_tokio::connect(plan.addr.to_string()).await?)) };
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(load::run(connect, Tokio, plan))
+}
+
+/// On tokio `multi_thread` with two workers.
+pub(super) fn run_tokio_multi(plan: &Plan) -> Result<Report, Error> {
+    let connect = async { Ok(Etcdium(etcdium_tokio::connect(plan.addr.to_string()).await?)) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(load::run(connect, Tokio, plan))
+}
+
+/// On a smol executor run by this thread.
+pub(super) fn run_smol(plan: &Plan) -> Result<Report, Error> {
+    let executor = Arc::new(smol::Executor::new());
+    let runtime = etcdium_smol::Smol::on(executor.clone());
+    let connect = async {
+        Ok(Etcdium(Client::builder(runtime).endpoints(plan.addr.to_string()).connect().await?))
+    };
+    smol::block_on(executor.run(load::run(connect, Smol(executor.clone()), plan)))
+}
+
+/// On async-std's executor.
+pub(super) fn run_async_std(plan: &Plan) -> Result<Report, Error> {
+    let connect = async { Ok(Etcdium(etcdium_async_std::connect(plan.addr.to_string()).await?)) };
+    async_std::task::block_on(load::run(connect, AsyncStd, plan))
+}
+
+#[derive(Clone)]
+struct Etcdium(Client);
+
+impl KvClient for Etcdium {
+    async fn put(&mut self, key: Bytes, value: Bytes) -> Result<Answer, Error> {
+        let response = self.0.put(key, value).await?;
+        Ok(Answer { kvs: 0, connection: response.header.raft_term })
+    }
+
+    async fn get(&mut self, key: Bytes) -> Result<Answer, Error> {
+        let response = self.0.get(key).await?;
+        Ok(Answer { kvs: response.kvs.len(), connection: response.header.raft_term })
+    }
+
+    async fn range(&mut self, key: Bytes, end: Bytes, limit: i64) -> Result<Answer, Error> {
+        let response = self.0.get(key).range(end).limit(limit as usize).await?;
+        Ok(Answer { kvs: response.kvs.len(), connection: response.header.raft_term })
+    }
+}
