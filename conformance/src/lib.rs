@@ -1,5 +1,12 @@
 //! Conformance suite of the etcdium etcd client against live etcd.
+//!
+//! * [`etcd`] provides server binaries and starts real clusters of them.
+//! * [`scenario`] holds the cases, each written once for every runtime.
+//! * [`suite`] runs them, for the test target `live` and for the program `etcdium-conformance`.
 
 #![forbid(unsafe_code)]
 
 pub mod etcd;
+pub mod report;
+pub mod scenario;
+pub mod suite;

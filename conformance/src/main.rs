@@ -2,21 +2,46 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::process::ExitCode;
+use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use etcdium_conformance::etcd::provision::{self, Request};
+use etcdium_conformance::report::{HEADING, Totals, row};
+use etcdium_conformance::scenario::{self, Runtime, Scenario};
+use etcdium_conformance::suite::{Suite, Trial, examples};
 
 const USAGE: &str = "usage: etcdium-conformance <command>
 
-  etcd [3.4|3.5|3.6|3.7|EXACT]    provide an etcd server binary and print its path";
+  run [--endpoint URL | --etcd 3.4|3.5|3.6|3.7|EXACT] [--runtime NAME|all] [--only ID]
+                                  run the cases and print a table; several URLs, names or ids are separated by
+                                  commas. Without a URL servers are started as needed. With one only those cases are
+                                  run that need no control of the servers, under a key prefix of their own that is
+                                  deleted at the end.
+  list                            list the cases
+  etcd [3.4|3.5|3.6|3.7|EXACT]    provide an etcd server binary and print its path
+  examples                        run the examples of etcdium-client against a live etcd";
+
+/// Enough to use the time in which cases wait for servers; they hardly compute.
+const THREADS: usize = 3;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (command, rest) =
         args.split_first().map_or(("", &[][..]), |(command, rest)| (command.as_str(), rest));
-    let outcome = match command {
-        "etcd" => etcd(rest),
+    let outcome = match (command, rest) {
+        ("run", options) => run(options),
+        ("list", []) => {
+            list();
+            Ok(())
+        }
+        ("etcd", version) => etcd(version),
+        ("examples", []) => {
+            Request::from_env().map_err(Into::into).and_then(|request| Ok(examples(request)?))
+        }
         _ => Err(USAGE.into()),
     };
     match outcome {
@@ -25,6 +50,80 @@ fn main() -> ExitCode {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Runs cases and prints a row for each as it ends.
+fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
+    let (mut endpoints, mut etcd, mut runtimes, mut only) = (None, None, Runtime::ALL.to_vec(), None);
+    let mut args = args.iter();
+    while let Some(option) = args.next() {
+        let mut value = || args.next().ok_or_else(|| format!("{option} needs a value\n{USAGE}"));
+        let list = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+        match option.as_str() {
+            "--endpoint" => endpoints = Some(list(value()?)),
+            "--etcd" => etcd = Some(value()?.parse()?),
+            "--runtime" => runtimes = Runtime::parse_list(value()?)?,
+            "--only" => only = Some(list(value()?)),
+            _ => return Err(USAGE.into()),
+        }
+    }
+    let suite = match (endpoints, etcd) {
+        (Some(_), Some(_)) => return Err("--endpoint and --etcd exclude each other".into()),
+        (Some(endpoints), None) => Suite::on_foreign_servers(endpoints)?,
+        (None, Some(request)) => Suite::on_own_servers(request),
+        (None, None) => Suite::on_own_servers(Request::from_env()?),
+    };
+    let wanted = |case: &Scenario| match &only {
+        Some(ids) => ids.iter().any(|id| *id == case.id || *id == case.name()),
+        None => true,
+    };
+    let trials = suite.plan(&runtimes, wanted);
+    if trials.is_empty() {
+        return Err(
+            "no case has such an id and runs on such a runtime; see `etcdium-conformance list`".into()
+        );
+    }
+    println!("{}\n\n{HEADING}", suite.servers()?);
+    let totals = make(&suite, trials);
+    println!("\n{totals}");
+    suite.finish()?;
+    if totals.failed > 0 { Err(format!("{} failed", totals.failed).into()) } else { Ok(()) }
+}
+
+fn make(suite: &Suite, trials: Vec<Trial>) -> Totals {
+    let mut totals = Totals::default();
+    let queue = Mutex::new(VecDeque::from(trials));
+    let (reports, made) = channel();
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            let (queue, reports) = (&queue, reports.clone());
+            scope.spawn(move || {
+                let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                while let Some(trial) = next() {
+                    if reports.send(suite.run(trial)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(reports);
+        for report in made {
+            println!("{}", row(&report));
+            totals.add(&report);
+        }
+    });
+    totals
+}
+
+/// Prints every case with its servers, needs and runtimes.
+fn list() {
+    for case in scenario::all() {
+        let runtimes = Runtime::ALL.iter().filter(|&&runtime| case.runs_on(runtime));
+        let runtimes: Vec<&str> = runtimes.map(|runtime| runtime.name()).collect();
+        println!("{:<12} {}", case.name(), case.title);
+        let foreign = case.forbids_foreign().map(|reason| format!("; {reason}")).unwrap_or_default();
+        println!("{:<12}   {}; on {}{foreign}", "", case.servers(), runtimes.join(", "));
     }
 }
 

@@ -1,0 +1,208 @@
+//! What the body of a case gets: its subject, its servers, its keys, and help with time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use etcdium_client::proto::UnaryRequest;
+use etcdium_client::{Client, Delete, GetResponse, Revision};
+
+use super::subject::{Call, Sending};
+use super::{Failure, Request, Runtime, Setup, Subject, pause};
+use crate::etcd::{Cluster, Member};
+
+/// How often [`Context::eventually`] looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// The surroundings of one run of a case. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Context {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    runtime: Runtime,
+    subject: Subject,
+    endpoints: Vec<String>,
+    cluster: Option<Arc<Cluster>>,
+    prefix: String,
+}
+
+impl Context {
+    /// Surroundings with a subject for all endpoints. Called on the runtime.
+    pub(crate) fn new(
+        runtime: Runtime,
+        endpoints: Vec<String>,
+        cluster: Option<Arc<Cluster>>,
+        prefix: String,
+    ) -> Result<Self, Failure> {
+        // A case without servers makes its own subjects; this one is never used.
+        let known = if endpoints.is_empty() { vec!["127.0.0.1:1".to_owned()] } else { endpoints.clone() };
+        let subject = Subject::open(runtime, &Setup::new(known))?;
+        Ok(Self { inner: Arc::new(Inner { runtime, subject, endpoints, cluster, prefix }) })
+    }
+
+    /// The case's own key of this name: its prefix and the name.
+    pub fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.inner.prefix)
+    }
+
+    /// The names of the keys of an answer, in its order: what follows the case's prefix.
+    pub fn names(&self, response: &GetResponse) -> Vec<String> {
+        let name = |kv: &etcdium_client::KeyValue| {
+            let key = String::from_utf8_lossy(&kv.key);
+            key.strip_prefix(&self.inner.prefix).unwrap_or(&key).to_owned()
+        };
+        response.kvs.iter().map(name).collect()
+    }
+
+    /// The URLs of the servers.
+    pub fn endpoints(&self) -> &[String] {
+        &self.inner.endpoints
+    }
+
+    /// The case's subject, which knows all endpoints.
+    pub fn subject(&self) -> &Subject {
+        &self.inner.subject
+    }
+
+    /// The typed client of the case's subject.
+    ///
+    /// # Errors
+    /// See [`Subject::client`].
+    pub fn client(&self) -> Result<&Client, Failure> {
+        self.inner.subject.client()
+    }
+
+    /// Another subject on the same runtime.
+    ///
+    /// # Errors
+    /// The settings are refused.
+    pub fn open(&self, setup: &Setup) -> Result<Subject, Failure> {
+        Ok(Subject::open(self.inner.runtime, setup)?)
+    }
+
+    /// Sends a detached request builder by the case's subject.
+    pub fn send<Q: Request>(&self, request: Q) -> Sending<'_, Q> {
+        self.inner.subject.send(request)
+    }
+
+    /// Sends a message by the case's subject.
+    pub fn call<R: UnaryRequest>(&self, request: R) -> Call<'_, R> {
+        self.inner.subject.call(request)
+    }
+
+    /// Deletes every key of the store, and gives the revision that left. For cases that have the store to themselves.
+    ///
+    /// # Errors
+    /// The call fails.
+    pub async fn wipe(&self) -> Result<Revision, Failure> {
+        Ok(self.send(Delete::new("").from_key()).await?.header.revision)
+    }
+
+    /// The servers, for cases that control them.
+    ///
+    /// # Errors
+    /// They are not ours to control: the case must be marked so that it does not run there.
+    pub fn cluster(&self) -> Result<&Arc<Cluster>, Failure> {
+        self.inner
+            .cluster
+            .as_ref()
+            .ok_or_else(|| Failure::new("the case controls servers, but is not marked so"))
+    }
+
+    /// Does something blocking with the servers on a thread of its own.
+    ///
+    /// # Errors
+    /// The error of the work, or that of [`Context::cluster`].
+    pub async fn control<T, E>(
+        &self,
+        work: impl FnOnce(&Cluster) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        E: Into<Failure> + Send + 'static,
+    {
+        let cluster = Arc::clone(self.cluster()?);
+        pause::blocking(move || work(&cluster)).await.map_err(Into::into)
+    }
+
+    /// Does something blocking with one member on a thread of its own.
+    ///
+    /// # Errors
+    /// The error of the work, or that of [`Context::cluster`].
+    pub async fn member<T, E>(
+        &self,
+        index: usize,
+        work: impl FnOnce(&Member) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        E: Into<Failure> + Send + 'static,
+    {
+        self.control(move |cluster| work(&cluster.members()[index])).await
+    }
+
+    /// Kills one member.
+    ///
+    /// # Errors
+    /// That of [`Context::cluster`].
+    pub async fn kill(&self, index: usize) -> Result<(), Failure> {
+        self.member(index, |member| {
+            member.kill();
+            Ok::<(), Failure>(())
+        })
+        .await
+    }
+
+    /// Starts one member again and waits until it serves.
+    ///
+    /// # Errors
+    /// It cannot be started or is not healthy in 30 s.
+    pub async fn restart(&self, index: usize) -> Result<(), Failure> {
+        self.member(index, |member| {
+            member.restart()?;
+            member.wait_ready(Duration::from_secs(30))
+        })
+        .await
+    }
+
+    /// Lets a moment pass, to limit a rate.
+    pub async fn pause(&self, time: Duration) {
+        pause::pause(time).await;
+    }
+
+    /// Demands that `future` ends in time.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn within<T>(&self, time: Duration, future: impl Future<Output = T>) -> Result<T, Failure> {
+        let in_time = pause::within(time, future).await;
+        in_time.ok_or_else(|| Failure::new(format!("took longer than {time:?}")))
+    }
+
+    /// Asks again and again until `look` answers, and demands that it does in time.
+    ///
+    /// # Errors
+    /// It does not, or `look` fails.
+    pub async fn eventually<T, F>(
+        &self,
+        time: Duration,
+        what: &str,
+        mut look: impl FnMut() -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<Option<T>, Failure>>,
+    {
+        let begin = Instant::now();
+        loop {
+            if let Some(answer) = look().await? {
+                return Ok(answer);
+            }
+            if begin.elapsed() >= time {
+                return Err(Failure::new(format!("not within {time:?}: {what}")));
+            }
+            pause::pause(LOOK_AGAIN).await;
+        }
+    }
+}

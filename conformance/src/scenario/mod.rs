@@ -1,0 +1,193 @@
+//! The cases: what each needs, and its body, written once for every runtime.
+//!
+//! A body is an `async fn(Context) -> Result<(), Failure>`. It never names a runtime and never panics on purpose: its
+//! checks end it with a [`Failure`] that carries the place and the values. All cases stand in one registry, [`all`],
+//! which the test target `live` and the program `etcdium-conformance` both serve.
+//!
+//! Cases whose text asks for an empty store or absolute revisions work with revisions relative to their start. Variants
+//! with TLS, authentication or a namespace are added with these features.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::etcd::ClusterConfig;
+use subject::BoxFuture;
+
+mod answer;
+mod context;
+mod failure;
+mod kv;
+mod pause;
+mod request;
+mod runtime;
+mod subject;
+mod txn;
+
+pub use answer::{only, text};
+pub use context::Context;
+pub use failure::{Failure, failed, refused, some};
+pub(crate) use failure::{check, check_eq, describe};
+pub use pause::join_all;
+pub use request::Request;
+pub use runtime::{Runtime, UnknownRuntime};
+pub use subject::{Call, Sending, Setup, Subject};
+
+pub(crate) use pause::within;
+
+/// The servers of a case.
+#[derive(Clone, Copy, Debug)]
+pub enum Topology {
+    /// None.
+    None,
+    /// One member.
+    OneMember,
+    /// Three members.
+    ThreeMembers,
+    /// A cluster with settings of its own, started anew for every run.
+    Own(fn() -> ClusterConfig),
+}
+
+/// What a case asks of its surroundings besides the topology.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It kills, stops, restarts or configures servers.
+    Control,
+    /// It reads or deletes keys that are not its own.
+    WholeStore,
+    /// It compacts the history.
+    Compaction,
+    /// It counts revisions, so nobody else may write.
+    Quiet,
+    /// A server at least this new: major and minor.
+    Since(u32, u32),
+}
+
+impl Need {
+    /// What keeps a case with this need from servers that are not ours; `None` if nothing does.
+    pub const fn forbids_foreign(self) -> Option<&'static str> {
+        match self {
+            Self::Control => Some("needs control of the server processes"),
+            Self::WholeStore => Some("reads or deletes keys outside its prefix"),
+            Self::Compaction => Some("compacts the history"),
+            Self::Quiet => Some("needs a store that nobody else writes to"),
+            Self::Since(..) => None,
+        }
+    }
+}
+
+/// One case.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// Its id, such as `KV-014`.
+    pub id: &'static str,
+    /// Which of several forms of the case this is, such as `3N`; empty for the only one.
+    pub variant: &'static str,
+    /// What it shows, in a few words.
+    pub title: &'static str,
+    /// Its servers.
+    pub topology: Topology,
+    /// What else it needs.
+    pub needs: &'static [Need],
+    /// How long one run may take.
+    pub limit: Duration,
+    body: fn(Context) -> BoxFuture<'static, Result<(), Failure>>,
+}
+
+impl Scenario {
+    const fn new(
+        id: &'static str,
+        topology: Topology,
+        title: &'static str,
+        body: fn(Context) -> BoxFuture<'static, Result<(), Failure>>,
+    ) -> Self {
+        Self { id, variant: "", title, topology, needs: &[], limit: Duration::from_secs(60), body }
+    }
+
+    const fn variant(mut self, variant: &'static str) -> Self {
+        self.variant = variant;
+        self
+    }
+
+    const fn needs(mut self, needs: &'static [Need]) -> Self {
+        self.needs = needs;
+        self
+    }
+
+    /// Its id and variant: `KV-014`, `KV-024.3N`.
+    pub fn name(&self) -> String {
+        if self.variant.is_empty() { self.id.to_owned() } else { format!("{}.{}", self.id, self.variant) }
+    }
+
+    /// Whether it has its servers to itself while it runs.
+    pub fn is_exclusive(&self) -> bool {
+        matches!(self.topology, Topology::Own(_))
+            || self.needs.iter().any(|need| need.forbids_foreign().is_some())
+    }
+
+    /// Its servers, in words.
+    pub const fn servers(&self) -> &'static str {
+        match self.topology {
+            Topology::None => "no server",
+            Topology::OneMember => "one member",
+            Topology::ThreeMembers => "three members",
+            Topology::Own(_) => "a cluster of its own",
+        }
+    }
+
+    /// Whether it controls server processes.
+    pub fn controls(&self) -> bool {
+        self.needs.contains(&Need::Control)
+    }
+
+    /// Why it cannot run on servers that are not ours; `None` if it can.
+    pub fn forbids_foreign(&self) -> Option<&'static str> {
+        if matches!(self.topology, Topology::Own(_)) {
+            return Some("needs a server with settings of its own");
+        }
+        self.needs.iter().find_map(|need| need.forbids_foreign())
+    }
+
+    /// Whether it runs on this runtime.
+    pub fn runs_on(&self, runtime: Runtime) -> bool {
+        match runtime {
+            // What it shows beyond the current thread, it shows without restarts of servers as well.
+            Runtime::TokioMulti => !self.controls() && !matches!(self.topology, Topology::Own(_)),
+            _ => true,
+        }
+    }
+
+    pub(crate) fn run(&self, context: Context) -> BoxFuture<'static, Result<(), Failure>> {
+        (self.body)(context)
+    }
+}
+
+/// Every case, in the order of their names.
+pub fn all() -> &'static [&'static Scenario] {
+    static ALL: OnceLock<Vec<&'static Scenario>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let mut all: Vec<&Scenario> = kv::CASES.iter().chain(txn::CASES).copied().flatten().collect();
+        all.sort_by_key(|case| case.name());
+        all
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<String> = all().iter().map(|case| case.name()).collect();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn what_needs_nothing_special_shares_its_servers() {
+        for case in all() {
+            assert_eq!(case.is_exclusive(), case.forbids_foreign().is_some(), "{}", case.id);
+            assert!(!(case.controls() && matches!(case.topology, Topology::None)), "{}", case.id);
+        }
+    }
+}
