@@ -476,7 +476,6 @@ impl Core {
             self.finish(key, Err(error));
         }
         self.endpoints_changed();
-        self.open_waiting();
     }
 
     /// What is wrong with each endpoint an operation may use. `running` is the endpoint that owes it an answer.

@@ -48,15 +48,14 @@ impl Core {
             return key;
         }
         self.wake();
-        if self.waiting.is_empty() && self.in_flight < self.config.max_in_flight {
+        // Those that wait already do so for the limit or for an endpoint that is not ready: none is overtaken.
+        if self.in_flight < self.config.max_in_flight {
             if let Some(connection) = self.pick(options.endpoint, None) {
                 self.open_call(key, connection);
                 return key;
             }
         }
         self.waiting.insert(key);
-        // Those before it may wait for one endpoint alone.
-        self.open_waiting();
         key
     }
 

@@ -105,3 +105,45 @@ impl Core {
         self.timers = timers;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use etcdium_proto::etcdserverpb::PutRequest;
+
+    use super::*;
+    use crate::{CallInput, CallOptions, Config, EndpointInput, Transmit};
+
+    #[expect(clippy::disallowed_methods, reason = "an Instant can only be made by reading a clock")]
+    fn epoch() -> Instant {
+        Instant::now()
+    }
+
+    /// However many calls were made, timers are those of what lives now and a few more.
+    #[test]
+    fn timers_do_not_outgrow_what_lives() {
+        let mut now = epoch();
+        let mut core = Core::new(Config::new(["a:1".parse().unwrap()]), now, 1);
+        let mut most = 0;
+        for n in 0..20_000 {
+            let op = core.start(now, &PutRequest::default(), &CallOptions::new());
+            while let Some(transmit) = core.poll_transmit() {
+                match transmit {
+                    Transmit::Connect(connect) => {
+                        core.handle_endpoint(now, connect.connection, EndpointInput::Connected);
+                    }
+                    Transmit::Open(open) if n % 2 == 0 => {
+                        core.handle_call(now, open.call, CallInput::End(None));
+                    }
+                    _ => {}
+                }
+            }
+            core.cancel(now, op.key());
+            now += Duration::from_micros(100);
+            core.handle_timeout(now);
+            most = most.max(core.timers.len());
+        }
+        assert!(most < 100, "{most} timers for one operation at a time");
+    }
+}

@@ -58,6 +58,7 @@ fn nothing_goes_on_afterwards() {
     world.core.set_endpoints(world.now, [address("z:1")]);
     world.advance(s(60));
     assert_eq!(before, (world.opened.len(), world.dialled.len(), world.core.stats()));
+    assert!(world.core.endpoint_key(&address("z:1")).is_none());
     assert_eq!(world.core.poll_timeout(), None);
 }
 

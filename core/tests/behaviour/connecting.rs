@@ -78,7 +78,11 @@ fn a_connection_attempt_that_takes_too_long_is_given_up() {
     assert!(world.dropped.contains(&first));
     let status = world.core.endpoints().next().unwrap().2;
     assert!(
-        matches!(&status, Some(EndpointStatus::Down(cause)) if *cause.kind() == CauseKind::DialTimeout),
+        matches!(
+            &status,
+            Some(EndpointStatus::Down(cause))
+                if *cause.kind() == CauseKind::DialTimeout && cause.to_string().contains("2s")
+        ),
         "{status:?}"
     );
     // Late news of it changes nothing.
@@ -151,6 +155,7 @@ fn wait_after_loss(end: impl Fn(&mut World)) -> Duration {
             world.refuse("a");
             world.await_dial("a");
         }
+        world.advance(s(4));
         world.accept("a");
         end(&mut world);
         world.cancel(&op);
@@ -215,22 +220,32 @@ fn a_timeout_names_the_last_cause_of_every_endpoint() {
 }
 
 #[test]
-fn a_cause_is_forgotten_when_the_endpoint_connects() {
+fn a_timeout_of_a_pinned_operation_names_the_cause_of_its_endpoint() {
     let mut world = World::new(Config::new(addresses(2)));
-    let pinned = no_options().endpoint(world.key_of("b")).timeout(Some(s(1)));
-    let op = world.start(&put("k"), &pinned);
+    let op = world.start(&put("k"), &within(s(1)).endpoint(world.key_of("b")));
     world.refuse("a");
-    world.advance(ms(50));
-    world.accept("a");
     world.refuse("b");
     world.advance(s(1));
-    assert_eq!(causes(&world.error(&op)), [("b".to_owned(), connect_refused())], "of the endpoint asked for");
-    let op = world.start(&put("k"), &within(s(1)));
+    assert_eq!(causes(&world.error(&op)), [("b".to_owned(), connect_refused())]);
+}
+
+#[test]
+fn a_cause_is_forgotten_when_the_endpoint_connects() {
+    let mut world = World::new(Config::new(addresses(2)).max_in_flight(1).dial_timeout(s(20)));
+    let busy = world.start(&put("busy"), &no_options());
+    world.refuse("a");
+    world.refuse("b");
+    world.await_dial("a");
+    world.accept("a");
+    let waits = world.start(&put("waits"), &within(ms(500)));
     world.advance(ms(500));
-    world.endpoint(world.connection_to("a"), EndpointInput::Received);
+    assert_eq!(causes(&world.error(&waits)), [("b".to_owned(), connect_refused())]);
+    world.cut("a");
+    assert_eq!(world.error(&busy).outcome(), Outcome::Unknown);
+    let late = world.start(&put("late"), &within(ms(500)));
     world.advance(ms(500));
-    let causes = causes(&world.error(&op));
-    assert_eq!(causes[0], ("a".to_owned(), CauseKind::NoAnswer), "it had the call");
+    let lost = ("a".to_owned(), CauseKind::ClosedByServer);
+    assert_eq!(causes(&world.error(&late)), [lost, ("b".to_owned(), connect_refused())]);
 }
 
 #[test]
@@ -391,4 +406,9 @@ fn extreme_settings_are_taken_at_their_word() {
     world.advance(ms(100));
     world.cancel(&op);
     world.assert_clean();
+
+    let mut world = World::connected_with(Config::new(addresses(1)).silence(Duration::ZERO, s(1)));
+    let _op = world.start(&put("k"), &without_limit());
+    world.advance(ms(500));
+    assert_eq!(world.probes().len(), 1);
 }

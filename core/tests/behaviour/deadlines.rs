@@ -169,6 +169,21 @@ fn nothing_is_sent_after_its_deadline() {
 }
 
 #[test]
+fn a_clock_that_goes_back_stands_still() {
+    let mut world = World::connected(1);
+    world.advance(s(30));
+    let latest = world.now;
+    world.now -= s(20);
+    let op = world.start(&put("k"), &within(ms(500)));
+    assert_eq!(world.core.poll_timeout(), Some(latest + ms(500)));
+    assert_eq!(world.calls[&world.call()].timeout(), Some(ms(500)));
+    world.advance(s(20));
+    assert!(!world.is_done(&op));
+    world.advance(ms(500));
+    world.error(&op);
+}
+
+#[test]
 fn a_deadline_the_server_tells_first_is_a_timeout_too() {
     let mut world = World::connected(1);
     let op = world.start(&put("k"), &no_options());

@@ -210,3 +210,13 @@ fn a_waiting_operation_goes_to_a_new_endpoint() {
     world.answer(world.call(), &put_response(1));
     world.take(&op).unwrap();
 }
+
+#[test]
+fn a_connect_fails_when_the_last_endpoint_not_tried_goes() {
+    let mut world = World::new(Config::new(addresses(2)));
+    let connect = world.connect(&no_options());
+    world.refuse("a");
+    assert!(!world.is_done(&connect));
+    set(&mut world, &["a"]);
+    assert_eq!(*world.error(&connect).kind(), ErrorKind::Unavailable);
+}

@@ -149,3 +149,18 @@ fn told_twice_is_told_once() {
     world.take(&op).unwrap();
     assert_eq!(world.core.stats().connections_lost, 1);
 }
+
+#[test]
+fn the_end_of_the_old_connection_is_not_that_of_the_new_one() {
+    let mut world = World::connected(1);
+    let op = world.start(&put("k"), &no_options());
+    let old = world.connection_to("a");
+    go_away(&mut world, "a");
+    world.await_dial("a");
+    world.accept("a");
+    world.endpoint(old, EndpointInput::Closed(CauseKind::ClosedByServer.into()));
+    assert_eq!(world.error(&op).outcome(), Outcome::Unknown);
+    let stats = world.core.stats();
+    assert_eq!((stats.ready_endpoints, stats.connections, stats.connections_lost), (1, 1, 1));
+    assert!(world.dials.is_empty());
+}

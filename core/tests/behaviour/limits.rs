@@ -93,6 +93,16 @@ fn an_operation_that_waits_for_its_turn_times_out_unapplied() {
 }
 
 #[test]
+fn a_call_that_times_out_gives_its_slot_back() {
+    let mut world = limited(1, 1);
+    let late = world.start(&put("0"), &within(ms(100)));
+    let _next = world.start(&put("1"), &no_options());
+    world.advance(ms(100));
+    assert_eq!(world.error(&late).outcome(), Outcome::Unknown);
+    assert_eq!(keys(&world), ["1"]);
+}
+
+#[test]
 fn probes_and_connects_need_no_slot() {
     let mut world = limited(1, 1);
     let busy = world.start(&put("0"), &no_options());

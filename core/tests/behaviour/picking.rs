@@ -67,16 +67,28 @@ fn an_endpoint_that_is_down_gets_nothing_while_another_is_up() {
 fn a_call_that_failed_moves_to_another_endpoint_at_once() {
     let mut world = World::connected(3);
     let _op = world.start(&get("k"), &no_options());
-    let mut visited = Vec::new();
-    for _ in 0..3 {
-        let call = world.call();
-        visited.push(world.place(call));
-        world.reset(call, ResetCause::Refused);
+    for round in 0..3 {
+        let mut visited = Vec::new();
+        for _ in 0..3 {
+            let call = world.call();
+            visited.push(world.place(call));
+            world.reset(call, ResetCause::Refused);
+        }
+        visited.sort();
+        assert_eq!(visited, ["a", "b", "c"], "each is tried once without a pause");
+        assert!(world.op_calls().is_empty(), "then it backs off");
+        assert!(world.await_call() <= ms(25 << round));
     }
-    visited.sort();
-    assert_eq!(visited, ["a", "b", "c"], "each is tried once without a pause");
-    assert!(world.op_calls().is_empty(), "then it backs off");
-    assert_eq!(world.core.poll_timeout().map(|at| at <= world.now + ms(25)), Some(true));
+}
+
+#[test]
+fn the_endpoint_that_just_failed_is_avoided_even_when_it_is_its_turn() {
+    let mut world = World::connected(2);
+    let _one = world.start(&get("1"), &no_options());
+    let _two = world.start(&get("2"), &no_options());
+    let [first, second] = world.op_calls()[..] else { panic!("two calls") };
+    world.reset(first, ResetCause::Refused);
+    assert_eq!(world.place(*world.op_calls().last().unwrap()), world.place(second));
 }
 
 #[test]

@@ -192,13 +192,16 @@ fn an_idle_connection_is_not_probed() {
     world.advance(ms(500));
     world.answer(world.call(), &put_response(1));
     world.take(&op).unwrap();
+    world.advance(ms(600));
+    assert_eq!(world.core.poll_timeout(), None, "not even for the deadline of what is over");
     world.advance(s(60));
     assert_eq!(world.core.stats().probes, 0);
-    assert_eq!(world.core.poll_timeout(), None);
     // The silence of the idle time is not held against it.
     let _op = world.start(&put("k"), &no_options());
     world.advance(ms(999));
     assert_eq!(world.core.stats().probes, 0);
+    world.advance(ms(1));
+    assert_eq!(world.core.stats().probes, 1, "but that of now is");
 }
 
 #[test]

@@ -397,6 +397,34 @@ fn an_error_status_wins_over_what_came_before_it() {
 }
 
 #[test]
+fn a_status_in_a_head_ends_a_call_even_if_more_follows() {
+    let mut world = World::connected(1);
+    let op = world.start(&put("k"), &no_options());
+    let call = world.call();
+    let headers = trailers_only(3, "etcdserver: key is not provided");
+    world.input(call, CallInput::Head { status: StatusCode::OK, headers: &headers, end: false });
+    assert_eq!(world.error(&op).etcd(), Some(etcdium_core::EtcdError::EmptyKey));
+    assert!(world.reset.contains(&call), "what follows is not wanted");
+    world.assert_clean();
+}
+
+#[test]
+fn keys_are_new_and_slots_are_used_again() {
+    let mut world = World::connected(1);
+    let first = world.start(&put("k"), &no_options());
+    world.answer(world.call(), &put_response(1));
+    world.take(&first).unwrap();
+    for n in 1..1_000 {
+        let op = world.start(&put("k"), &no_options());
+        let call = world.call();
+        world.answer(call, &put_response(1));
+        world.take(&op).unwrap();
+        assert_eq!(op.key().serial(), first.key().serial() + n);
+        assert_eq!((op.key().slot(), call.slot()), (first.key().slot(), 0), "tables do not grow");
+    }
+}
+
+#[test]
 fn what_a_driver_tells_late_is_ignored() {
     let mut world = World::connected(1);
     let op = world.start(&put("k"), &no_options());
