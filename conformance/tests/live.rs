@@ -6,7 +6,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use etcdium_conformance::scenario::Runtime;
+use etcdium_client::{Get, Put};
+use etcdium_conformance::etcd::ClusterConfig;
+use etcdium_conformance::scenario::{Failure, Runtime, Setup};
 use etcdium_conformance::suite::{Request, Suite, Verdict};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -28,7 +30,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let suite = Arc::new(Suite::on_own_servers(request));
+    let suite = Arc::new(Suite::on_own_servers(request.clone()));
     if !arguments.list {
         match suite.servers() {
             Ok(servers) => println!("{servers}"),
@@ -46,5 +48,46 @@ fn main() -> ExitCode {
             Verdict::Failed(reason) => Err(Failed::from(reason)),
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    // First, while no cluster of the cases takes its place.
+    let foreign = Trial::test("foreign-servers-keep-what-they-have", || Ok(foreign_servers(request)?));
+    libtest_mimic::run(&arguments, std::iter::once(foreign).chain(trials).collect()).exit_code()
+}
+
+/// The suite on servers that are not its own leaves their keys and their history as they were.
+fn foreign_servers(request: Request) -> Result<(), Failure> {
+    let cluster = ClusterConfig::single().version(request).start()?;
+    let setup = Setup::new(cluster.endpoints());
+    let call = |request| {
+        let setup = setup.clone();
+        Runtime::Tokio.block_on(async move { Runtime::Tokio.open(&setup)?.send(request).await })
+    };
+    Runtime::Tokio.block_on({
+        let setup = setup.clone();
+        async move { Runtime::Tokio.open(&setup)?.send(Put::new("theirs", "old")).await }
+    })?;
+    let before = call(Get::new("").from_key())?;
+
+    let suite = Suite::on_foreign_servers(cluster.endpoints()).map_err(Failure::new)?;
+    let (mut passed, mut skipped) = (0, 0);
+    for trial in suite.plan(&[Runtime::Tokio], |_| true) {
+        match suite.run(trial).verdict {
+            Verdict::Passed => passed += 1,
+            Verdict::Skipped(_) => skipped += 1,
+            Verdict::Failed(reason) => return Err(Failure::new(format!("{trial}: {reason}"))),
+        }
+    }
+    if passed < 10 || skipped < 10 {
+        return Err(Failure::new(format!("{passed} passed, {skipped} were skipped")));
+    }
+    if call(Get::new("").from_key())?.count <= before.count {
+        return Err(Failure::new("the cases have written nothing"));
+    }
+    suite.finish().map_err(Failure::new)?;
+    let after = call(Get::new("").from_key())?;
+    if after.kvs != before.kvs {
+        return Err(Failure::new(format!("before: {:?}, after: {:?}", before.kvs, after.kvs)));
+    }
+    // Fails if the history was compacted.
+    call(Get::new("theirs").revision(before.header.revision))?;
+    Ok(())
 }

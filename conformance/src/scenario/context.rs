@@ -38,7 +38,7 @@ impl Context {
     ) -> Result<Self, Failure> {
         // A case without servers makes its own subjects; this one is never used.
         let known = if endpoints.is_empty() { vec!["127.0.0.1:1".to_owned()] } else { endpoints.clone() };
-        let subject = Subject::open(runtime, &Setup::new(known))?;
+        let subject = runtime.open(&Setup::new(known))?;
         Ok(Self { inner: Arc::new(Inner { runtime, subject, endpoints, cluster, prefix }) })
     }
 
@@ -79,7 +79,7 @@ impl Context {
     /// # Errors
     /// The settings are refused.
     pub fn open(&self, setup: &Setup) -> Result<Subject, Failure> {
-        Ok(Subject::open(self.inner.runtime, setup)?)
+        Ok(self.inner.runtime.open(setup)?)
     }
 
     /// Sends a detached request builder by the case's subject.

@@ -54,7 +54,7 @@ impl Runtime {
     }
 
     /// Runs a future to its end on this runtime, which ends with it as far as it can be ended.
-    pub(crate) fn block_on<F>(self, future: F) -> F::Output
+    pub fn block_on<F>(self, future: F) -> F::Output
     where
         F: Future + Send + 'static,
         F::Output: Send,

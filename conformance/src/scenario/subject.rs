@@ -43,6 +43,23 @@ impl Setup {
     }
 }
 
+impl Runtime {
+    /// Makes a subject on this runtime, which has to be the one that runs. No connection is waited for.
+    ///
+    /// # Errors
+    /// The settings are refused.
+    pub fn open(self, setup: &Setup) -> Result<Subject, Error> {
+        let mut builder = self.builder().endpoints(setup.endpoints.as_slice());
+        if let Some(timeout) = setup.timeout {
+            builder = builder.timeout(timeout);
+        }
+        if let Some(bytes) = setup.max_request_size {
+            builder = builder.max_request_size(bytes);
+        }
+        builder.build().map(Subject::Client)
+    }
+}
+
 /// Something that calls etcd.
 #[derive(Clone, Debug)]
 pub enum Subject {
@@ -51,18 +68,6 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// Makes one. No connection is waited for.
-    pub(crate) fn open(runtime: Runtime, setup: &Setup) -> Result<Self, Error> {
-        let mut builder = runtime.builder().endpoints(setup.endpoints.as_slice());
-        if let Some(timeout) = setup.timeout {
-            builder = builder.timeout(timeout);
-        }
-        if let Some(bytes) = setup.max_request_size {
-            builder = builder.max_request_size(bytes);
-        }
-        builder.build().map(Self::Client)
-    }
-
     /// The typed client.
     ///
     /// # Errors

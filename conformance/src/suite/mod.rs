@@ -13,7 +13,7 @@ use etcdium_client::proto::etcdserverpb::StatusRequest;
 
 use crate::etcd::provision::{self, Provisioned, Version};
 use crate::etcd::{Cluster, Member};
-use crate::scenario::{self, Context, Failure, Need, Runtime, Scenario, Setup, Subject, Topology};
+use crate::scenario::{self, Context, Failure, Need, Runtime, Scenario, Setup, Topology};
 
 pub use crate::etcd::provision::Request;
 pub use examples::examples;
@@ -90,7 +90,7 @@ impl Suite {
     pub fn on_foreign_servers(endpoints: Vec<String>) -> Result<Self, String> {
         let setup = Setup::new(&endpoints);
         let status = Runtime::Tokio.block_on(async move {
-            let subject = Subject::open(Runtime::Tokio, &setup)?;
+            let subject = Runtime::Tokio.open(&setup)?;
             subject.call(StatusRequest::default()).await
         });
         let status =
@@ -155,9 +155,8 @@ impl Suite {
         let Servers::Foreign { endpoints, .. } = &self.servers else { return Ok(()) };
         let prefix = format!("{PREFIX}{}/", self.token);
         let setup = Setup::new(endpoints);
-        let deleted = Runtime::Tokio.block_on(async move {
-            Subject::open(Runtime::Tokio, &setup)?.send(Delete::new(prefix).prefix()).await
-        });
+        let deleted = Runtime::Tokio
+            .block_on(async move { Runtime::Tokio.open(&setup)?.send(Delete::new(prefix).prefix()).await });
         deleted
             .map(drop)
             .map_err(|error| format!("keys under {PREFIX} are left: {}", scenario::describe(&error)))
