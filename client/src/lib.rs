@@ -22,6 +22,11 @@
 //! ([`Client::txn`]) or of [`Client::do_op`], and give the request message to those who send it otherwise
 //! (`into_request`). Any other unary method is called by its message: [`Client::rpc`].
 //!
+//! # Event loops
+//!
+//! The client needs an async runtime, or what stands for one: a [`Runtime`]. Owners of an event loop do without: they
+//! drive the core and use [`embed`] for HTTP/2.
+//!
 //! # Defaults
 //!
 //! | what | default | changed by |
@@ -56,6 +61,7 @@ mod call;
 mod builder;
 mod client;
 mod driver;
+pub mod embed;
 mod endpoints;
 mod http2;
 mod kv;

@@ -6,7 +6,7 @@ use core::pin::Pin;
 use std::io;
 use std::time::Instant;
 
-use etcdium_core::Target;
+use etcdium_core::{Cause, CauseKind, Target};
 use futures_io::{AsyncRead, AsyncWrite};
 
 /// A boxed future that can move between threads.
@@ -62,6 +62,16 @@ pub enum ConnectError {
     Resolve(io::Error),
     /// The connection could not be opened.
     Open(io::Error),
+}
+
+impl ConnectError {
+    /// What it means to the core.
+    pub(crate) fn cause(&self) -> Cause {
+        match self {
+            Self::Resolve(error) => Cause::new(CauseKind::Resolve, error.to_string()),
+            Self::Open(error) => Cause::connect(error),
+        }
+    }
 }
 
 impl From<io::Error> for ConnectError {

@@ -14,26 +14,21 @@ use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
 use std::time::Instant;
 
-use etcdium_core::{ConnectionKey, Transmit};
+use etcdium_core::Transmit;
 
 pub(crate) use self::bell::Bell;
 use self::link::Link;
+use crate::http2::Links;
 use crate::shared::Shared;
 use crate::{Runtime, Timer};
 
 /// Turns of one poll. More than a few come only under constant load, when other tasks shall have their time too.
 const TURNS: usize = 32;
 
-/// Calls opened before their connection is polled: keeps a burst from building all its futures at once.
-const BATCH: usize = 32;
-
 /// The task of a client. It ends when the client is closed.
 pub(crate) struct Driver {
     shared: Arc<Shared>,
-    /// By the slot of their key.
-    links: Vec<Option<Link>>,
-    /// The link of each call, by the call's slot.
-    routes: Vec<u32>,
+    links: Links<Link>,
     transmits: Vec<Transmit>,
     woken: Vec<Waker>,
     /// When the core wants to be woken.
@@ -58,8 +53,7 @@ impl Driver {
         let max_in_flight = shared.lock().core.max_in_flight();
         Self {
             shared,
-            links: Vec::new(),
-            routes: Vec::new(),
+            links: Links::default(),
             transmits: Vec::new(),
             woken: Vec::new(),
             deadline: None,
@@ -75,7 +69,7 @@ impl Driver {
         let now = self.shared.runtime.now();
         let mut more = false;
         let mut news = called || self.deadline.is_some_and(|deadline| deadline <= now);
-        for link in self.links.iter_mut().flatten() {
+        for link in self.links.iter_mut() {
             more |= link.advance(now);
             news |= link.has_news();
         }
@@ -89,7 +83,7 @@ impl Driver {
     /// Tells the core what happened and hears what it wants.
     fn talk(&mut self, now: Instant) {
         let mut state = self.shared.lock();
-        for link in self.links.iter_mut().flatten() {
+        for link in self.links.iter_mut() {
             link.tell(now, &mut state.core);
         }
         state.core.handle_timeout(now);
@@ -101,56 +95,36 @@ impl Driver {
         self.closed = state.core.is_closed();
         drop(state);
         self.woken.drain(..).for_each(Waker::wake);
-        for place in &mut self.links {
-            if let Some(link) = place {
-                link.forget_news();
-                if link.is_over() {
-                    link.flush();
-                    *place = None;
-                }
-            }
-        }
+        self.links.iter_mut().for_each(Link::forget_news);
+        self.links.sweep(
+            |link| link.is_over(),
+            |mut link| {
+                link.flush();
+            },
+        );
     }
 
     /// Does what the core said. Says whether that left something to do.
     fn carry_out(&mut self, now: Instant) -> bool {
         let mut transmits = core::mem::take(&mut self.transmits);
         let any = !transmits.is_empty();
-        let mut opened = 0;
         for transmit in transmits.drain(..) {
             match transmit {
                 Transmit::Open(open) => {
-                    let (call, connection) = (open.call, open.connection);
-                    if self.routes.len() <= call.slot() {
-                        self.routes.resize(call.slot() + 1, 0);
-                    }
-                    self.routes[call.slot()] = connection.slot() as u32;
-                    let Some(link) = self.link(connection) else { continue };
-                    link.open(open);
-                    opened += 1;
-                    if opened % BATCH == 0 {
-                        link.run(now);
+                    if let Some(link) = self.links.route(open.call, open.connection) {
+                        link.open(open, now);
                     }
                 }
                 Transmit::Reset(call) => {
-                    let route = self.routes.get(call.slot()).copied();
-                    let link =
-                        route.and_then(|slot| self.links.get_mut(slot as usize)).and_then(Option::as_mut);
-                    if let Some(link) = link {
+                    if let Some(link) = self.links.of_call(call) {
                         link.reset(call);
                     }
                 }
                 Transmit::Connect(connect) => {
-                    let slot = connect.connection.slot();
-                    if self.links.len() <= slot {
-                        self.links.resize_with(slot + 1, || None);
-                    }
-                    self.links[slot] = Some(Link::dial(connect, &self.shared, self.max_in_flight));
+                    self.links.insert(Link::dial(connect, &self.shared, self.max_in_flight));
                 }
                 Transmit::Disconnect(connection) => {
-                    let place = self.links.get_mut(connection.slot());
-                    let link = place.and_then(|place| place.take_if(|link| link.key() == connection));
-                    if let Some(link) = link {
+                    if let Some(link) = self.links.remove(connection) {
                         link.close();
                     }
                 }
@@ -162,17 +136,13 @@ impl Driver {
         any
     }
 
-    fn link(&mut self, connection: ConnectionKey) -> Option<&mut Link> {
-        self.links.get_mut(connection.slot())?.as_mut().filter(|link| link.key() == connection)
-    }
-
     /// Writes what is to be written, and sees to being woken in time. Says whether that left something to do.
     fn settle(&mut self, cx: &mut Context<'_>, new_waker: bool) -> bool {
         let mut more = false;
-        for link in self.links.iter_mut().flatten() {
+        for link in self.links.iter_mut() {
             more |= link.flush();
         }
-        let links = self.links.iter().flatten().filter_map(Link::poll_timeout);
+        let links = self.links.iter().filter_map(Link::poll_timeout);
         let wanted = links.chain(self.deadline).min();
         self.alarm.set(cx, wanted, new_waker, &*self.shared.runtime);
         more

@@ -9,6 +9,8 @@ mod cell;
 mod clock;
 mod exchange;
 mod frames;
+mod line;
+mod links;
 mod message;
 mod ready;
 mod spawner;
@@ -33,10 +35,12 @@ use self::cell::{Cell, Spares};
 use self::clock::Clock;
 use self::exchange::{Answer, Exchange, News};
 use self::frames::{Frames, GoAway, Seen};
+pub(crate) use self::line::Line;
+pub(crate) use self::links::{Keyed, Links};
 use self::message::Message;
 use self::ready::{Flag, Id, ReadyList, Token};
 use self::spawner::Spawner;
-pub(crate) use self::wire::Wire;
+use self::wire::Wire;
 
 /// Flow-control windows: big enough that the server never waits for us on a fast link, and the connection's so far
 /// above a stream's that h2 does not take many small unread frames for an attack.
@@ -248,9 +252,9 @@ impl Http2 {
         waited
     }
 
-    /// Takes note of a failure to read or write.
-    pub(crate) fn failed(&mut self, error: &io::Error) {
-        self.fail(Cause::io(error));
+    /// Takes note of a failure to read or write, and of what it means.
+    pub(crate) fn failed(&mut self, cause: Cause, error: &io::Error) {
+        self.fail(cause);
         self.wire.buffers().fail(error);
         self.line_flag.set();
     }
