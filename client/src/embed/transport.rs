@@ -83,7 +83,7 @@ impl<S> Transport<S> {
     /// Hands a socket over, open or still being connected by the operating system. One that is no longer wanted comes
     /// back by [`Action::Close`].
     pub fn attach(&mut self, now: Instant, connection: ConnectionKey, socket: S) {
-        self.tick(now);
+        let now = self.tick(now);
         self.busy = true;
         let rejected = match self.links.get(connection).filter(|link| link.is_wanted()) {
             Some(link) => link.attach(now, self.max_in_flight, socket),
@@ -122,8 +122,10 @@ impl<S> Transport<S> {
         self.links.iter().filter_map(Link::poll_timeout).chain(core.poll_timeout()).min()
     }
 
-    fn tick(&mut self, now: Instant) {
+    /// Takes note of the time, which never goes back.
+    fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
+        self.now
     }
 }
 
@@ -131,7 +133,7 @@ impl<S: Read + Write> Transport<S> {
     /// Does everything there is to do at this time: reads the sockets that are ready, tells the core what happened and
     /// what time it is, does what it says, writes.
     pub fn run(&mut self, now: Instant, core: &mut Core) {
-        self.tick(now);
+        let now = self.tick(now);
         self.max_in_flight = core.max_in_flight();
         for _ in 0..TURNS {
             if !self.turn(now, core) && !self.flush() {
