@@ -19,7 +19,7 @@ use crate::{Client, Endpoints, Runtime};
 /// | [`dial_timeout`](Self::dial_timeout) | 5 s |
 /// | [`max_request_size`](Self::max_request_size) | 2 MiB |
 /// | [`max_response_size`](Self::max_response_size) | unlimited |
-/// | [`max_in_flight`](Self::max_in_flight) calls | 4,096 |
+/// | [`max_in_flight`](Self::max_in_flight) calls | 16,384 |
 /// | [`reconnect_backoff`](Self::reconnect_backoff) | 50 ms to 3 s, full jitter |
 /// | [`retry_backoff`](Self::retry_backoff) | 25 ms to 1 s, full jitter |
 /// | [`silence`](Self::silence) before a health probe, and the probe's time-out | 1 s, 2 s |
@@ -74,7 +74,7 @@ impl ClientBuilder {
     }
 
     /// How many calls may be open at once; further ones wait their turn, in the order of their start, until their
-    /// deadline. Default 4,096; at least 1.
+    /// deadline. Default 16,384; at least 1.
     pub fn max_in_flight(self, calls: usize) -> Self {
         self.configure(|config| config.max_in_flight(calls))
     }

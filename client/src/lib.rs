@@ -35,7 +35,7 @@
 //! | time a connection attempt may take | 5 s | [`ClientBuilder::dial_timeout`] |
 //! | largest request | 2 MiB (etcd's own limit is 1.5 MiB) | [`ClientBuilder::max_request_size`] |
 //! | largest response | unlimited | [`ClientBuilder::max_response_size`] |
-//! | calls in flight | 4,096, further ones wait | [`ClientBuilder::max_in_flight`] |
+//! | calls in flight | 16,384, further ones wait | [`ClientBuilder::max_in_flight`] |
 //! | back-off between connection attempts | 50 ms to 3 s, full jitter | [`ClientBuilder::reconnect_backoff`] |
 //! | back-off between attempts of a call | 25 ms to 1 s, full jitter | [`ClientBuilder::retry_backoff`] |
 //! | silence before a health probe; the probe's time-out | 1 s; 2 s | [`ClientBuilder::silence`] |

@@ -14,7 +14,7 @@ use crate::{Address, BackoffConfig, EndpointKey};
 /// | dial time-out | 5 s |
 /// | largest request | 2 MiB |
 /// | largest response | unlimited |
-/// | calls in flight | 4,096 |
+/// | calls in flight | 16,384 |
 /// | reconnect back-off | 50 ms to 3 s, full jitter |
 /// | retry back-off | 25 ms to 1 s, full jitter |
 /// | silence before a health probe | 1 s |
@@ -50,7 +50,7 @@ impl Config {
             dial_timeout: Duration::from_secs(5),
             max_request: 2 * 1024 * 1024,
             max_response: usize::MAX,
-            max_in_flight: 4096,
+            max_in_flight: 16_384,
             reconnect: BackoffConfig::default(),
             retry: BackoffConfig { base: Duration::from_millis(25), cap: Duration::from_secs(1) },
             silence: Duration::from_secs(1),
@@ -98,7 +98,7 @@ impl Config {
     }
 
     /// How many calls may be open at once; further operations wait their turn inside the core, in the order of their
-    /// start, until their deadline. Default 4,096; at least 1.
+    /// start, until their deadline. Default 16,384; at least 1.
     #[must_use]
     pub fn max_in_flight(mut self, calls: usize) -> Self {
         self.max_in_flight = calls.max(1);
