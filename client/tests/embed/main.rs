@@ -1,0 +1,7 @@
+//! Event loops: the transport of `embed` on sockets in memory, where every wait, time and failure is made by hand.
+
+#![allow(clippy::unwrap_used)]
+
+mod calls;
+mod connecting;
+mod world;
