@@ -199,7 +199,8 @@ impl Runtime for Mini {
             };
             // Looking a name up blocks; a real runtime would do it elsewhere.
             let mut addresses = (host.as_str(), port).to_socket_addrs().map_err(ConnectError::Resolve)?;
-            let address = addresses.next().ok_or(ConnectError::Resolve(io::ErrorKind::NotFound.into()))?;
+            let address =
+                addresses.next().ok_or_else(|| ConnectError::Resolve(io::ErrorKind::NotFound.into()))?;
             let mut stream = TcpStream::connect(address)?;
             let token = Token(mini.next_serial());
             mini.inner.registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;

@@ -14,6 +14,8 @@ mod links;
 mod message;
 mod ready;
 mod spawner;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use core::fmt;
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use etcdium_core::{
-    CallKey, Cause, CauseKind, Connect, ConnectionKey, Core, EndpointInput, Open, WrongServer,
+    CallKey, Cause, CauseKind, Connect, ConnectionKey, Core, EndpointInput, Open, ResetCause, WrongServer,
 };
 use etcdium_proto::Method;
 use http::{HeaderMap, Request, Uri};
@@ -282,6 +284,11 @@ impl Http2 {
     /// Sends a request. [`run`](Self::run) has to follow, soon if there are many.
     pub(crate) fn open(&mut self, open: Open) {
         let call = open.call;
+        if self.is_over() {
+            // Before the news of the end, with which the core would lose the call otherwise.
+            self.news.insert(0, News::Reset { call, cause: ResetCause::NotSent });
+            return;
+        }
         let mut headers = HeaderMap::with_capacity(HEADERS);
         open.write_headers(&mut headers);
         let uri = self.uri(open.method);

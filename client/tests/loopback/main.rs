@@ -1,0 +1,11 @@
+//! The whole client against servers that misbehave on purpose. No etcd is needed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod calls;
+mod going_away;
+mod lifecycle;
+mod load;
+mod runtime;
+mod server;
+mod wrong_servers;
