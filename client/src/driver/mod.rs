@@ -40,6 +40,17 @@ pub(crate) struct Driver {
     closed: bool,
 }
 
+/// What a turn leaves to do.
+enum After {
+    /// Nothing, unless writing allows more.
+    Nothing,
+    /// Another turn.
+    Turn,
+    /// Another turn, after the callers it woke: they hold answers, and big ones are best taken, while they are in the
+    /// processor's cache, before more are read.
+    Callers,
+}
+
 /// The timer, and when it fires if it is set. It is set again only for an earlier time: calls that end before their
 /// deadline leave it alone, and when it fires for nothing it is set for what is next.
 #[derive(Default)]
@@ -64,24 +75,29 @@ impl Driver {
         }
     }
 
-    /// One turn. Says whether there may be more to do.
-    fn turn(&mut self, called: bool) -> bool {
+    /// One turn.
+    fn turn(&mut self, called: bool) -> After {
         let now = self.shared.runtime.now();
-        let mut more = false;
+        let mut unread = false;
         let mut news = called || self.deadline.is_some_and(|deadline| deadline <= now);
         for link in self.links.iter_mut() {
-            more |= link.advance(now);
+            unread |= link.advance(now);
             news |= link.has_news();
         }
+        let (mut woke, mut sent) = (false, false);
         if news {
-            self.talk(now);
-            more |= self.carry_out(now);
+            woke = self.talk(now);
+            sent = self.carry_out(now);
         }
-        more
+        match unread {
+            true if woke => After::Callers,
+            _ if unread || sent => After::Turn,
+            _ => After::Nothing,
+        }
     }
 
-    /// Tells the core what happened and hears what it wants.
-    fn talk(&mut self, now: Instant) {
+    /// Tells the core what happened and hears what it wants. Says whether that woke a caller.
+    fn talk(&mut self, now: Instant) -> bool {
         let mut state = self.shared.lock();
         for link in self.links.iter_mut() {
             link.tell(now, &mut state.core);
@@ -94,6 +110,7 @@ impl Driver {
         self.deadline = state.core.poll_timeout();
         self.closed = state.core.is_closed();
         drop(state);
+        let woke = !self.woken.is_empty();
         self.woken.drain(..).for_each(Waker::wake);
         self.links.iter_mut().for_each(Link::forget_news);
         self.links.sweep(
@@ -102,6 +119,7 @@ impl Driver {
                 link.flush();
             },
         );
+        woke
     }
 
     /// Does what the core said. Says whether that left something to do.
@@ -199,12 +217,16 @@ impl Future for Driver {
         this.alarm.look(cx, rung_by == 0, this.shared.runtime.now());
         for _ in 0..TURNS {
             let rung_by = this.shared.bell.answer();
-            let more = this.turn(rung_by & Bell::CALLER != 0);
+            let after = this.turn(rung_by & Bell::CALLER != 0);
             if this.closed {
                 return Poll::Ready(());
             }
-            if !more && !this.settle(cx, new_waker) && this.shared.bell.sleep() {
-                return Poll::Pending;
+            match after {
+                After::Callers => break,
+                After::Nothing if !this.settle(cx, new_waker) && this.shared.bell.sleep() => {
+                    return Poll::Pending;
+                }
+                After::Turn | After::Nothing => {}
             }
         }
         this.settle(cx, new_waker);
