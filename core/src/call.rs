@@ -126,9 +126,15 @@ impl Call {
     /// The call's status is known. Any error status wins over what was wrong with the messages before it.
     fn status(&mut self, status: Status, open: bool) -> Progress {
         if status.code != GrpcCode::Ok {
+            // etcd 3.4 sends the texts of Go's contexts with the code Unknown.
+            let code = match (status.code, status.message.as_str()) {
+                (GrpcCode::Unknown, "context deadline exceeded") => GrpcCode::DeadlineExceeded,
+                (GrpcCode::Unknown, "context canceled") => GrpcCode::Canceled,
+                (code, _) => code,
+            };
             let failure = match EtcdError::from_text(&status.message) {
                 Some(error) => Failure::Etcd(error, status.message),
-                None => Failure::Status(status.code, status.message),
+                None => Failure::Status(code, status.message),
             };
             return Progress::Failed { failure, open };
         }
