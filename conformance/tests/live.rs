@@ -1,6 +1,6 @@
 //! Every conformance case on every runtime, against live etcd: one test each, named like `KV-014::tokio`.
 //!
-//! `ETCDIUM_RUNTIME` narrows the runtimes (`tokio`, `tokio-multi`, `smol`, `async-std`, a list of them, `all`),
+//! `ETCDIUM_RUNTIME` narrows the runtimes (`tokio`, `tokio-multi`, `smol`, `async-std`, `loop`, a list, `all`),
 //! `ETCDIUM_ETCD_VERSION` chooses the version of etcd.
 
 use std::process::ExitCode;

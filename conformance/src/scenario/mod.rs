@@ -15,6 +15,7 @@ use subject::BoxFuture;
 
 mod answer;
 mod context;
+mod event_loop;
 mod failure;
 mod kv;
 mod pause;
@@ -25,6 +26,7 @@ mod txn;
 
 pub use answer::{only, text};
 pub use context::Context;
+pub use event_loop::EventLoop;
 pub use failure::{Failure, failed, refused, some};
 pub(crate) use failure::{check, check_eq, describe};
 pub use pause::join_all;
@@ -60,6 +62,8 @@ pub enum Need {
     Quiet,
     /// A server at least this new: major and minor.
     Since(u32, u32),
+    /// The typed client: it shows what the client does beyond the messages.
+    Client,
 }
 
 impl Need {
@@ -70,7 +74,7 @@ impl Need {
             Self::WholeStore => Some("reads or deletes keys outside its prefix"),
             Self::Compaction => Some("compacts the history"),
             Self::Quiet => Some("needs a store that nobody else writes to"),
-            Self::Since(..) => None,
+            Self::Since(..) | Self::Client => None,
         }
     }
 }
@@ -152,7 +156,8 @@ impl Scenario {
         match runtime {
             // What it shows beyond the current thread, it shows without restarts of servers as well.
             Runtime::TokioMulti => !self.controls() && !matches!(self.topology, Topology::Own(_)),
-            _ => true,
+            Runtime::Loop => !self.needs.contains(&Need::Client),
+            Runtime::Tokio | Runtime::Smol | Runtime::AsyncStd => true,
         }
     }
 
@@ -189,5 +194,11 @@ mod tests {
             assert_eq!(case.is_exclusive(), case.forbids_foreign().is_some(), "{}", case.id);
             assert!(!(case.controls() && matches!(case.topology, Topology::None)), "{}", case.id);
         }
+    }
+
+    #[test]
+    fn most_cases_run_on_the_event_loop() {
+        let on_loop = all().iter().filter(|case| case.runs_on(Runtime::Loop)).count();
+        assert!(on_loop >= 30 && on_loop * 3 >= all().len() * 2, "{on_loop} of {}", all().len());
     }
 }

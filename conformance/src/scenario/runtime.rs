@@ -17,11 +17,14 @@ pub enum Runtime {
     Smol,
     /// async-std.
     AsyncStd,
+    /// None: the core itself on an event loop, under an executor for the body alone. Not for cases that use the typed
+    /// client.
+    Loop,
 }
 
 impl Runtime {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Tokio, Self::TokioMulti, Self::Smol, Self::AsyncStd];
+    pub const ALL: [Self; 5] = [Self::Tokio, Self::TokioMulti, Self::Smol, Self::AsyncStd, Self::Loop];
 
     /// Its name on command lines and in the names of tests.
     pub const fn name(self) -> &'static str {
@@ -30,6 +33,7 @@ impl Runtime {
             Self::TokioMulti => "tokio-multi",
             Self::Smol => "smol",
             Self::AsyncStd => "async-std",
+            Self::Loop => "loop",
         }
     }
 
@@ -44,12 +48,13 @@ impl Runtime {
         text.split(',').map(str::parse).collect()
     }
 
-    /// The settings of a client on this runtime.
-    pub(super) fn builder(self) -> ClientBuilder {
+    /// The settings of a client on this runtime, if it can have one.
+    pub(super) fn builder(self) -> Option<ClientBuilder> {
         match self {
-            Self::Tokio | Self::TokioMulti => etcdium_tokio::builder(),
-            Self::Smol => etcdium_smol::builder(),
-            Self::AsyncStd => etcdium_async_std::builder(),
+            Self::Tokio | Self::TokioMulti => Some(etcdium_tokio::builder()),
+            Self::Smol => Some(etcdium_smol::builder()),
+            Self::AsyncStd => Some(etcdium_async_std::builder()),
+            Self::Loop => None,
         }
     }
 
@@ -71,6 +76,7 @@ impl Runtime {
             }
             Self::Smol => smol::block_on(future),
             Self::AsyncStd => async_std::task::block_on(future),
+            Self::Loop => futures_lite::future::block_on(future),
         }
     }
 }

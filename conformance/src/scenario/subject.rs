@@ -1,4 +1,4 @@
-//! What a case drives: a client on one of the runtimes.
+//! What a case drives: a client on one of the runtimes, or the core on an event loop.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use etcdium_client::proto::UnaryRequest;
-use etcdium_client::{Client, Error, Stats};
+use etcdium_client::{Client, Endpoints, Error, Stats};
+use etcdium_core::{CallOptions, Config};
 
-use super::{Failure, Request, Runtime};
+use super::{EventLoop, Failure, Request, Runtime};
 
 /// A boxed future that can move between threads.
 pub(super) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -41,6 +42,23 @@ impl Setup {
         self.max_request_size = Some(bytes);
         self
     }
+
+    /// The core itself on an event loop.
+    fn event_loop(&self) -> Result<Subject, Error> {
+        let mut config = Config::new(self.endpoints.as_slice().addresses()?);
+        if let Some(timeout) = self.timeout {
+            config = config.timeout(Some(timeout));
+        }
+        if let Some(bytes) = self.max_request_size {
+            config = config.max_request_size(bytes);
+        }
+        #[expect(
+            clippy::expect_used,
+            reason = "fails only when the process has no file descriptors or threads left"
+        )]
+        let event_loop = EventLoop::start(config).expect("cannot start an event loop");
+        Ok(Subject::Loop(event_loop))
+    }
 }
 
 impl Runtime {
@@ -49,7 +67,8 @@ impl Runtime {
     /// # Errors
     /// The settings are refused.
     pub fn open(self, setup: &Setup) -> Result<Subject, Error> {
-        let mut builder = self.builder().endpoints(setup.endpoints.as_slice());
+        let Some(builder) = self.builder() else { return setup.event_loop() };
+        let mut builder = builder.endpoints(setup.endpoints.as_slice());
         if let Some(timeout) = setup.timeout {
             builder = builder.timeout(timeout);
         }
@@ -65,6 +84,8 @@ impl Runtime {
 pub enum Subject {
     /// The typed client on a runtime.
     Client(Client),
+    /// The core on an event loop.
+    Loop(EventLoop),
 }
 
 impl Subject {
@@ -75,6 +96,7 @@ impl Subject {
     pub fn client(&self) -> Result<&Client, Failure> {
         match self {
             Self::Client(client) => Ok(client),
+            Self::Loop(_) => Err(Failure::new("the case uses the typed client, but is not marked so")),
         }
     }
 
@@ -82,6 +104,7 @@ impl Subject {
     pub fn stats(&self) -> Stats {
         match self {
             Self::Client(client) => client.stats(),
+            Self::Loop(event_loop) => event_loop.stats(),
         }
     }
 
@@ -89,6 +112,7 @@ impl Subject {
     pub fn close(&self) {
         match self {
             Self::Client(client) => client.close(),
+            Self::Loop(event_loop) => event_loop.close(),
         }
     }
 
@@ -147,6 +171,13 @@ impl<'a, R: UnaryRequest> IntoFuture for Call<'a, R> {
                         call = call.endpoint(endpoint);
                     }
                     call.await
+                }
+                Subject::Loop(event_loop) => {
+                    let mut options = CallOptions::new();
+                    if let Some(timeout) = self.timeout {
+                        options = options.timeout(Some(timeout));
+                    }
+                    event_loop.call(self.request?, self.endpoint.as_deref(), options).await
                 }
             }
         })

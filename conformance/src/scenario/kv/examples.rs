@@ -9,15 +9,16 @@ use crate::scenario::{
 pub(super) const CASES: &[Scenario] = &[
     Scenario::new("KV-008", Topology::OneMember, "a closed client refuses every call", |ctx| {
         Box::pin(kv_008(ctx))
-    }),
+    })
+    .needs(&[Need::Client]),
     Scenario::new("KV-059", Topology::OneMember, "previous values, limits, ranges, compaction", |ctx| {
         Box::pin(kv_059(ctx))
     })
-    .needs(&[Need::Compaction]),
+    .needs(&[Need::Compaction, Need::Client]),
     Scenario::new("KV-060", Topology::OneMember, "the examples of etcd's own documentation", |ctx| {
         Box::pin(kv_060(ctx))
     })
-    .needs(&[Need::Compaction]),
+    .needs(&[Need::Compaction, Need::Client]),
 ];
 
 async fn kv_008(ctx: Context) -> Result<(), Failure> {

@@ -21,7 +21,8 @@ pub(super) const CASES: &[Scenario] = &[
     .needs(&[Need::WholeStore]),
     Scenario::new("KV-051", Topology::OneMember, "prefixes, order and revisions", |ctx| {
         Box::pin(kv_051(ctx))
-    }),
+    })
+    .needs(&[Need::Client]),
 ];
 
 /// Puts them with empty values, one after the other.

@@ -23,7 +23,8 @@ pub(super) const CASES: &[Scenario] = &[
     }),
     Scenario::new("KV-052", Topology::OneMember, "a lease that does not exist is refused", |ctx| {
         Box::pin(kv_052(ctx))
-    }),
+    })
+    .needs(&[Need::Client]),
 ];
 
 const LEASE_TIME: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 use etcdium_client::{Compare, Delete, Get, Op, OpResponse, Put, Txn, TxnResponse};
 
-use crate::scenario::{Context, Failure, Scenario, Topology, check, check_eq, only, some, text};
+use crate::scenario::{Context, Failure, Need, Scenario, Topology, check, check_eq, only, some, text};
 
 pub(super) const CASES: &[Scenario] = &[
     Scenario::new("TXN-004", Topology::ThreeMembers, "a transaction writes", |ctx| Box::pin(txn_004(ctx))),
@@ -23,19 +23,23 @@ pub(super) const CASES: &[Scenario] = &[
         Box::pin(txn_008(ctx))
     })
     .variant("3N"),
-    Scenario::new("TXN-019", Topology::OneMember, "greater, not equal, nested", |ctx| Box::pin(txn_019(ctx))),
+    Scenario::new("TXN-019", Topology::OneMember, "greater, not equal, nested", |ctx| Box::pin(txn_019(ctx)))
+        .needs(&[Need::Client]),
     Scenario::new(
         "TXN-020",
         Topology::OneMember,
         "reading and deleting a prefix in the other branch",
         |ctx| Box::pin(txn_020(ctx)),
-    ),
+    )
+    .needs(&[Need::Client]),
     Scenario::new("TXN-022", Topology::OneMember, "several conditions; both branches", |ctx| {
         Box::pin(txn_022(ctx))
-    }),
+    })
+    .needs(&[Need::Client]),
     Scenario::new("TXN-023", Topology::OneMember, "put and return the old value, then read", |ctx| {
         Box::pin(txn_023(ctx))
-    }),
+    })
+    .needs(&[Need::Client]),
 ];
 
 async fn value(ctx: &Context, key: &str) -> Result<String, Failure> {
