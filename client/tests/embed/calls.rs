@@ -7,7 +7,7 @@ use etcdium_client::proto::etcdserverpb::PutRequest;
 use etcdium_client::{CauseKind, ErrorKind, Outcome};
 use etcdium_core::CallOptions;
 
-use crate::world::{Socket, World, put_response, range_response};
+use crate::world::{PING, Socket, World, put_response, range_response};
 
 #[test]
 fn calls_share_a_connection() {
@@ -102,6 +102,26 @@ fn a_large_request_is_written_as_there_is_room() {
     socket.respond(stream, &put_response());
     world.ready();
     world.core.take(&put).unwrap().unwrap();
+}
+
+#[test]
+fn nothing_more_is_read_while_what_it_asks_for_cannot_be_written() {
+    const PINGS: usize = 10_000;
+    let (mut world, socket, _) = World::connected();
+    socket.buffers().room = 0;
+    let request = PutRequest { key: "k".into(), value: vec![1; 1_500_000].into(), ..Default::default() };
+    let _ = world.core.start(world.now, &request, &CallOptions::new());
+    world.settle();
+    (0..PINGS).for_each(|_| socket.ping());
+    world.ready();
+    assert_eq!(world.interest(), (false, true));
+    let left = socket.buffers().to_client.len();
+    world.ready();
+    assert!(left > 0 && socket.buffers().to_client.len() == left);
+    socket.buffers().room = usize::MAX;
+    world.ready();
+    assert_eq!((world.interest(), socket.buffers().to_client.len()), ((true, false), 0));
+    assert_eq!(socket.frames().iter().filter(|(kind, ..)| *kind == PING).count(), PINGS);
 }
 
 #[test]

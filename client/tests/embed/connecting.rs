@@ -129,3 +129,25 @@ fn an_attempt_of_a_closed_core_is_abandoned() {
     world.settle();
     assert_eq!((world.abandoned.len(), world.closed.len()), (1, 0));
 }
+
+#[test]
+fn what_came_since_the_last_run_is_no_time_to_sleep() {
+    let (mut world, _) = World::new();
+    let sleepless = |world: &World| world.transport.poll_timeout(&world.core) <= Some(world.now);
+    assert!(!sleepless(&world));
+    let connection = world.wanted.pop().unwrap();
+    world.transport.connect_failed(connection, io::Error::from(io::ErrorKind::Other));
+    assert!(sleepless(&world));
+    world.settle();
+    assert!(!sleepless(&world));
+    world.sleep();
+    let connection = world.wanted.pop().unwrap();
+    world.transport.attach(world.now, connection, Socket::new());
+    assert!(sleepless(&world));
+    world.settle();
+    assert!(!sleepless(&world));
+    world.transport.ready(connection.slot());
+    assert!(sleepless(&world));
+    world.settle();
+    assert!(!sleepless(&world));
+}

@@ -19,6 +19,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -109,6 +110,10 @@ impl Socket {
         buffers.to_client.extend([kind, flags]);
         buffers.to_client.extend(stream.to_be_bytes());
         buffers.to_client.extend(payload);
+    }
+
+    pub(crate) fn ping(&self) {
+        self.frame(PING, 0, 0, b"anything");
     }
 
     /// Answers a request with success.
