@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let outcome = match (command, rest) {
         ("run", options) => run(options),
         ("list", []) => {
-            list();
+            print!("{}", list());
             Ok(())
         }
         ("etcd", version) => etcd(version),
@@ -116,15 +116,16 @@ fn make(suite: &Suite, trials: Vec<Trial>) -> Totals {
     totals
 }
 
-/// Prints every case with its servers, needs and runtimes.
-fn list() {
-    for case in scenario::all() {
+/// Every case with its servers, needs and runtimes.
+fn list() -> String {
+    let case = |case: &&Scenario| {
         let runtimes = Runtime::ALL.iter().filter(|&&runtime| case.runs_on(runtime));
         let runtimes: Vec<&str> = runtimes.map(|runtime| runtime.name()).collect();
-        println!("{:<12} {}", case.name(), case.title);
         let foreign = case.forbids_foreign().map(|reason| format!("; {reason}")).unwrap_or_default();
-        println!("{:<12}   {}; on {}{foreign}", "", case.servers(), runtimes.join(", "));
-    }
+        let (name, title) = (case.name(), case.title);
+        format!("{name:<12} {title}\n{:<15}{}; on {}{foreign}\n", "", case.servers(), runtimes.join(", "))
+    };
+    scenario::all().iter().map(case).collect()
 }
 
 /// Prints the path of an etcd binary alone on standard output, everything else on standard error.

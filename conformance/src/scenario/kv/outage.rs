@@ -42,6 +42,8 @@ pub(super) const CASES: &[Scenario] = &[
 /// How long a call may wait for its server to come back.
 const PATIENCE: Duration = Duration::from_secs(20);
 const SECOND: Duration = Duration::from_secs(1);
+/// How late a busy machine may notice that a time is over.
+const SLACK: Duration = Duration::from_secs(3);
 
 /// A subject that knows one member alone and has a connection to it.
 async fn connected(ctx: &Context, index: usize) -> Result<Subject, Failure> {
@@ -92,7 +94,7 @@ async fn kv_015(ctx: Context) -> Result<(), Failure> {
 
     let begin = Instant::now();
     let error = failed(subject.send(Put::new(&key, "bar")).timeout(SECOND).await)?;
-    check!(begin.elapsed() < 2 * SECOND, "the put was tried past its time-out: {:?}", begin.elapsed());
+    check!(begin.elapsed() < SECOND + SLACK, "the put was tried past its time-out: {:?}", begin.elapsed());
     check!(is_outage(&error), "not the server's absence: {}", describe(&error));
 
     let get = subject.send(Get::new(&key));
@@ -121,7 +123,7 @@ async fn read_in_vain(ctx: &Context, subject: &Subject) -> Result<(), Failure> {
     let error = failed(subject.send(Get::new(ctx.key("abc"))).timeout(SECOND).await)?;
     let took = begin.elapsed();
     check!(error.is_timeout(), "not a time-out: {}", describe(&error));
-    check!(took >= SECOND && took < 2 * SECOND, "timed out after {took:?} instead of {SECOND:?}");
+    check!(took >= SECOND && took < SECOND + SLACK, "timed out after {took:?} instead of {SECOND:?}");
     check_eq!(error.causes().len(), 1, "causes of {error}");
     check_eq!(error.outcome(), Outcome::NotApplied);
     Ok(())
@@ -131,9 +133,9 @@ async fn read_in_vain(ctx: &Context, subject: &Subject) -> Result<(), Failure> {
 async fn close(ctx: &Context, subject: &Subject) -> Result<(), Failure> {
     let waiting = subject.send(Get::new(ctx.key("abc"))).into_future();
     let closing = async { subject.close() };
-    let (waiting, ()) = ctx.within(SECOND, zip(waiting, closing)).await?;
+    let (waiting, ()) = ctx.within(SLACK, zip(waiting, closing)).await?;
     check_eq!(failed(waiting)?.kind(), &ErrorKind::Closed);
-    let later = ctx.within(SECOND, subject.send(Get::new(ctx.key("abc"))).into_future()).await?;
+    let later = ctx.within(SLACK, subject.send(Get::new(ctx.key("abc"))).into_future()).await?;
     check_eq!(failed(later)?.kind(), &ErrorKind::Closed);
     subject.close();
     Ok(())
@@ -188,7 +190,7 @@ async fn kv_055(ctx: Context) -> Result<(), Failure> {
     let begin = Instant::now();
     let error = failed(subject.send(Put::new(ctx.key("foo"), "bar")).await)?;
     let took = begin.elapsed();
-    check!(took >= time && took < 2 * time, "gave up after {took:?} instead of {time:?}");
+    check!(took >= time && took < time + SLACK, "gave up after {took:?} instead of {time:?}");
     check!(is_outage(&error) && error.is_retryable(), "not the server's absence: {}", describe(&error));
     check_eq!(error.outcome(), Outcome::NotApplied);
     let causes: Vec<_> =

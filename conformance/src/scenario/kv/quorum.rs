@@ -28,7 +28,7 @@ async fn kv_027(ctx: Context) -> Result<(), Failure> {
     let time = Duration::from_secs(1);
     let begin = Instant::now();
     let error = failed(survivor.send(Get::new(&key)).timeout(time).await)?;
-    check!(begin.elapsed() < 2 * time, "took {:?} instead of {time:?}", begin.elapsed());
+    check!(begin.elapsed() < 4 * time, "took {:?} instead of {time:?}", begin.elapsed());
     check!(error.is_retryable(), "it may succeed later: {error}");
     check_eq!(error.outcome(), Outcome::NotApplied);
     // The failure of the one leaves the other alone.
