@@ -1,20 +1,21 @@
-//! `etcdium-demo`: starts a real etcd and uses it from every runtime, across a crash of the server. What
-//! `cargo xtask demo` runs.
+//! `etcdium-demo`: starts a real etcd and uses it from every runtime and from an event loop without one, across a crash
+//! of the server. What `cargo xtask demo` runs.
 //!
 //! Every answer is checked, so a good end means more than that nothing failed.
 
 #![forbid(unsafe_code)]
 
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use etcdium_client::{Client, Compare, ErrorKind, EtcdError, Get, Put};
+use etcdium_client::{Compact, Compare, Delete, EtcdError, Get, Put, Txn};
 use etcdium_conformance::etcd::provision;
 use etcdium_conformance::etcd::{Cluster, ClusterConfig, LaunchError};
+use etcdium_conformance::scenario::{Runtime, Setup, Subject};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -47,7 +48,7 @@ fn demo() -> Result<(), Failure> {
     let cluster = Arc::new(ClusterConfig::single().start()?);
     let endpoint = cluster.endpoints().concat();
     println!(
-        "Started one server at {endpoint}; one client on each runtime in turn, times in milliseconds.\n"
+        "Started one server at {endpoint}; one client after the other, times in milliseconds.\n"
     );
 
     print!("{:<12}", "");
@@ -57,23 +58,32 @@ fn demo() -> Result<(), Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let client = clock.time(etcdium_tokio::connect(&*endpoint)).await?;
-            use_etcd(client, &cluster, clock, "tokio").await
+            use_etcd(Subject::Client(client), &cluster, clock, "tokio").await
         })
     })?;
     row("smol", |clock| {
         smol::block_on(async {
             let client = clock.time(etcdium_smol::connect(&*endpoint)).await?;
-            use_etcd(client, &cluster, clock, "smol").await
+            use_etcd(Subject::Client(client), &cluster, clock, "smol").await
         })
     })?;
     row("async-std", |clock| {
         async_std::task::block_on(async {
             let client = clock.time(etcdium_async_std::connect(&*endpoint)).await?;
-            use_etcd(client, &cluster, clock, "async-std").await
+            use_etcd(Subject::Client(client), &cluster, clock, "async-std").await
+        })
+    })?;
+    row("event loop", |clock| {
+        futures_lite::future::block_on(async {
+            let event_loop = Runtime::Loop.open(&Setup::new([&endpoint]))?;
+            // It connects when it is first used.
+            clock.time(event_loop.send(Get::new("demo")).into_future()).await?;
+            use_etcd(event_loop, &cluster, clock, "event-loop").await
         })
     })?;
     println!(
-        "\ncrash: the server is killed with SIGKILL, a read is sent while it is down, the server is started again on\n\
+        "\nevent loop: the same core without any async runtime, on one thread that polls its sockets.\n\
+         crash: the server is killed with SIGKILL, a read is sent while it is down, the server is started again on\n\
          the same data, and the read returns what was written before, without a retry in the program."
     );
     Ok(())
@@ -108,43 +118,44 @@ impl Clock {
     }
 }
 
-/// One of each, written once for all runtimes.
+/// One of each, written once for all.
 async fn use_etcd(
-    client: Client,
+    client: Subject,
     cluster: &Arc<Cluster>,
     clock: &mut Clock,
     name: &str,
 ) -> Result<(), Failure> {
     let (greeting, counter) = (format!("demo/{name}/greeting"), format!("demo/{name}/counter"));
-    let first = clock.time(async { client.put(&greeting, "hello").await }).await?.header.revision;
-    let got = clock.time(async { client.get(&greeting).await }).await?;
+    let put = client.send(Put::new(&greeting, "hello"));
+    let first = clock.time(put.into_future()).await?.header.revision;
+    let got = clock.time(client.send(Get::new(&greeting)).into_future()).await?;
     demand(got.first().is_some_and(|kv| kv.value == "hello"), "the value put is the value got")?;
 
-    let swap = client
-        .txn()
+    let swap = Txn::new()
         .when([Compare::value(&greeting).equal("hello")])
         .and_then([Put::new(&greeting, "hello again"), Put::new(&counter, "1")])
         .or_else([Get::new(&greeting)]);
-    demand(clock.time(async { swap.await }).await?.succeeded, "the condition holds")?;
-    let deleted = clock.time(async { client.delete(&counter).prev_kv().await }).await?;
+    demand(clock.time(client.send(swap).into_future()).await?.succeeded, "the condition holds")?;
+    let deleted = clock.time(client.send(Delete::new(&counter).prev_kv()).into_future()).await?;
     demand(deleted.prev_kvs.iter().map(|kv| &*kv.value).eq([b"1"]), "the counter is deleted")?;
     let now = deleted.header.revision;
-    clock.time(async { client.compact(now).await }).await?;
-    let old = client.get(&greeting).revision(first).await;
-    let compacted = |error: &etcdium_client::Error| *error.kind() == ErrorKind::Etcd(EtcdError::Compacted);
-    demand(old.is_err_and(|error| compacted(&error)), "the history is compacted")?;
+    clock.time(client.send(Compact::new(now)).into_future()).await?;
+    let old = client.send(Get::new(&greeting).revision(first)).await;
+    let refused = old.is_err_and(|error| error.etcd() == Some(EtcdError::Compacted));
+    demand(refused, "the history is compacted")?;
 
     cluster.members()[0].kill();
     let restart = restart(cluster.clone(), client.clone());
-    let got = clock.time(async { client.get(&greeting).timeout(PATIENCE).await }).await?;
+    let read = client.send(Get::new(&greeting)).timeout(PATIENCE);
+    let got = clock.time(read.into_future()).await?;
     restart.join().map_err(|_| "the thread that restarts the server panicked")??;
     demand(got.first().is_some_and(|kv| kv.value == "hello again"), "the value has survived")?;
-    let put = clock.time(async { client.put(&counter, "2").await }).await?;
+    let put = clock.time(client.send(Put::new(&counter, "2")).into_future()).await?;
     demand(put.header.revision > now, "the history goes on")
 }
 
 /// Starts the server again, on a thread, when the client has missed it.
-fn restart(cluster: Arc<Cluster>, client: Client) -> thread::JoinHandle<Result<(), LaunchError>> {
+fn restart(cluster: Arc<Cluster>, client: Subject) -> thread::JoinHandle<Result<(), LaunchError>> {
     thread::spawn(move || {
         let (begin, connects) = (Instant::now(), client.stats().connects);
         while client.stats().connects == connects && begin.elapsed() < PATIENCE {
