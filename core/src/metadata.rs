@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE, USER_AGENT};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
 
 use crate::Config;
 use crate::error::InvalidRequest;
@@ -111,7 +111,6 @@ impl CallHeaders {
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("etcdium/", env!("CARGO_PKG_VERSION"))));
         headers.insert(CLIENT_API_VERSION, HeaderValue::from_static(Config::API_VERSION));
         if self.require_leader {
             headers.insert(HAS_LEADER, HeaderValue::from_static("true"));

@@ -57,7 +57,7 @@ const FIRST_STREAMS: usize = 1 << 20;
 const ROUNDS: usize = 32;
 
 /// The fields a request has at most without metadata of the user's own, and hyper's room for them.
-const HEADERS: usize = 6;
+const HEADERS: usize = 5;
 
 /// A future hyper handed over.
 struct Task {

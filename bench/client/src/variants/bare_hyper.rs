@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use etcdium_proto::etcdserverpb::{PutRequest, PutResponse, RangeRequest, RangeResponse};
-use http::header::{CONTENT_TYPE, TE};
+use http::header::{CONTENT_TYPE, HeaderName, TE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
@@ -25,6 +25,10 @@ use crate::measure::Report;
 
 use crate::plan::Plan;
 use crate::spawn::Tokio;
+
+const API_VERSION: HeaderName = HeaderName::from_static("client-api-version");
+const HAS_LEADER: HeaderName = HeaderName::from_static("hasleader");
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// On tokio `current_thread`.
 pub(super) fn run(plan: &Plan) -> Result<Report, Error> {
@@ -69,8 +73,13 @@ impl Bare {
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
         *request.uri_mut() = uri;
-        request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        // What any client of etcd says that keeps deadlines and leaves a member without a leader.
+        let headers = request.headers_mut();
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(API_VERSION, HeaderValue::from_static("3.7"));
+        headers.insert(HAS_LEADER, HeaderValue::from_static("true"));
+        headers.insert(TIMEOUT, HeaderValue::from_static("10S"));
 
         let response = self.send.send_request(request).await?;
         if response.status() != StatusCode::OK {

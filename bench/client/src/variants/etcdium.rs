@@ -15,7 +15,10 @@ use crate::spawn::{AsyncStd, Smol, Tokio};
 /// On tokio `current_thread`.
 pub(super) fn run_tokio(plan: &Plan) -> Result<Report, Error> {
     let connect = async { Ok(Etcdium(etcdium_tokio::connect(plan.addr.to_string()).await?)) };
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(load::run(connect, Tokio, plan))
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(load::run(connect, Tokio, plan))
 }
 
 /// On tokio `multi_thread` with two workers.
@@ -29,9 +32,8 @@ pub(super) fn run_tokio_multi(plan: &Plan) -> Result<Report, Error> {
 pub(super) fn run_smol(plan: &Plan) -> Result<Report, Error> {
     let executor = Arc::new(smol::Executor::new());
     let runtime = etcdium_smol::Smol::on(executor.clone());
-    let connect = async {
-        Ok(Etcdium(Client::builder(runtime).endpoints(plan.addr.to_string()).connect().await?))
-    };
+    let connect =
+        async { Ok(Etcdium(Client::builder(runtime).endpoints(plan.addr.to_string()).connect().await?)) };
     smol::block_on(executor.run(load::run(connect, Smol(executor.clone()), plan)))
 }
 
