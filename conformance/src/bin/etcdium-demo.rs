@@ -47,9 +47,7 @@ fn demo() -> Result<(), Failure> {
     }
     let cluster = Arc::new(ClusterConfig::single().start()?);
     let endpoint = cluster.endpoints().concat();
-    println!(
-        "Started one server at {endpoint}; one client after the other, times in milliseconds.\n"
-    );
+    println!("Started one server at {endpoint}; one client after the other, times in milliseconds.\n");
 
     print!("{:<12}", "");
     STEPS.iter().for_each(|step| print!("{step:>10}"));
