@@ -22,7 +22,16 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ),
     (
         "etcdium-smol",
-        &["bytes", "futures_core", "futures_io", "etcdium_client", "etcdium_core", "etcdium_proto"],
+        // smol's executor is async-executor's.
+        &[
+            "async_executor",
+            "bytes",
+            "futures_core",
+            "futures_io",
+            "etcdium_client",
+            "etcdium_core",
+            "etcdium_proto",
+        ],
     ),
     (
         "etcdium-async-std",
