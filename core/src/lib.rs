@@ -109,6 +109,7 @@ mod rng;
 mod slab;
 mod stats;
 mod timer;
+mod trace;
 mod transmit;
 
 pub use address::{Address, AddressError, AddressErrorKind, Security, Target};

@@ -1,4 +1,4 @@
-//! Whether a failed call may have been applied, and what its operation does next (DESIGN guarantee 4): reads repeat,
+//! Whether a failed call may have been applied, and what its operation does next (guarantee 1 of ARCHITECTURE.md): reads repeat,
 //! writes repeat only when it is proved that they were not applied.
 
 use etcdium_proto::RetryClass;

@@ -16,6 +16,7 @@ use crate::call::{Call, Owner};
 use crate::metadata::CallHeaders;
 use crate::op::Phase;
 use crate::retry::Failure;
+use crate::trace::event;
 use crate::transmit::{Connect, Open};
 use crate::{
     Address, CallKey, Cause, CauseKind, ConnectionKey, EndpointCause, EndpointInput, EndpointKey,
@@ -185,6 +186,7 @@ impl Core {
             ping_interval: endpoint.ping_interval,
             ping_timeout: self.config.ping_timeout,
         }));
+        event!(DEBUG, "connecting", endpoint = endpoint.address.as_str());
         self.events.push_back(Event::Endpoint { endpoint: key, status: EndpointStatus::Connecting });
         self.timers.arm(self.later(self.config.dial_timeout), Timer::Dial(connection));
     }
@@ -219,6 +221,7 @@ impl Core {
         let Some(endpoint) = self.endpoints.get_mut(endpoint_key) else { return };
         endpoint.state = State::Ready(key);
         endpoint.cause = None;
+        event!(INFO, "connected", endpoint = endpoint.address.as_str());
         self.events.push_back(Event::Endpoint { endpoint: endpoint_key, status: EndpointStatus::Ready });
         self.endpoints_changed();
         self.open_waiting();
@@ -301,6 +304,7 @@ impl Core {
             connection.probe = Some(Probe { call, until });
         }
         self.stats.probes += 1;
+        event!(DEBUG, "the server is silent: probing it", connection = key);
         self.timers.arm(until, Timer::Probe(key));
         self.transmits.push_back(Transmit::Open(Open {
             call,
@@ -348,6 +352,7 @@ impl Core {
         self.failures += 1;
         endpoint.failed = self.failures;
         let until = after(self.now, endpoint.backoff.next_delay(&mut self.rng));
+        event!(WARN, "endpoint down", endpoint = endpoint.address.as_str(), cause = cause);
         endpoint.cause = Some(cause.clone());
         endpoint.state = State::Down { until, cause: cause.clone() };
         self.timers.arm(until, Timer::Reconnect(endpoint_key));

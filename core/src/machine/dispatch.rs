@@ -16,6 +16,7 @@ use crate::op::{Answer, OpState, Phase, Request};
 use crate::retry::{Failure, Next, judge};
 use crate::revision::{Observation, peek_header};
 use crate::timer::TimerQueue;
+use crate::trace::event;
 use crate::transmit::Open;
 use crate::{
     Address, CallInput, CallKey, CallOptions, ConnectionKey, EndpointKey, Error, ErrorKind, Event,
@@ -233,6 +234,7 @@ impl Core {
     fn observe(&mut self, message: &[u8]) {
         let Some(header) = peek_header(message) else { return };
         if let Observation::ClusterChanged { from, to } = self.revisions.observe(header) {
+            event!(WARN, "responses come from another cluster", from = from, to = to);
             self.events.push_back(Event::ClusterChanged { from, to });
         }
     }
@@ -262,6 +264,7 @@ impl Core {
             self.finish(key, Err(error));
             return;
         }
+        event!(DEBUG, "a call failed and is repeated", op = key, error = error);
         op.last_error = Some(error);
         let (pinned, hops) = (op.pinned, op.hops);
         // Each ready endpoint is tried once before the operation backs off.

@@ -1,7 +1,7 @@
 //! What becomes of an operation when one of its calls fails: every error of etcd, every gRPC code, every way to lose a
 //! call, for reads and for writes, however far the response came.
 //!
-//! The rules (DESIGN guarantee 4) are written out here as literals, apart from the tables the core decides by. Reads
+//! The rules (guarantee 1 of ARCHITECTURE.md) are written out here as literals, apart from the tables the core decides by. Reads
 //! repeat and change nothing. Writes repeat only when it is proved that they were not applied, else they end and may
 //! have been applied.
 
