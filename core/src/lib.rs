@@ -48,8 +48,7 @@
 //!             }
 //!             Transmit::Open(open) => {
 //!                 assert_eq!(open.method.path(), "/etcdserverpb.KV/Put");
-//!                 let mut headers = HeaderMap::new();
-//!                 open.write_headers(&mut headers);
+//!                 let headers = open.headers();
 //!                 let mut head = HeaderMap::new();
 //!                 head.insert("content-type", headers["content-type"].clone());
 //!                 let input = CallInput::Head { status: StatusCode::OK, headers: &head, end: false };

@@ -27,7 +27,6 @@ const RESERVED: &[&str] = &[
     "proxy-connection",
     "transfer-encoding",
     "upgrade",
-    "user-agent",
     "client-api-version",
 ];
 
@@ -70,7 +69,7 @@ impl fmt::Debug for Metadata {
     }
 }
 
-/// The header fields of one call, written by [`Open::write_headers`](crate::Open::write_headers).
+/// The header fields of one call, made by [`Open::headers`](crate::Open::headers).
 #[derive(Clone, Debug)]
 pub(crate) struct CallHeaders {
     pub(crate) shared: Arc<SharedHeaders>,
@@ -83,23 +82,21 @@ pub(crate) struct CallHeaders {
 #[derive(Debug)]
 pub(crate) struct SharedHeaders {
     metadata: Metadata,
-    /// The usual time-out and its encoding, so that most calls need not encode theirs.
-    usual: Option<(Duration, HeaderValue)>,
+    /// The client's time-out, which most calls have.
+    timeout: Option<Duration>,
+    /// The fields of calls with that time-out and without metadata of their own, by whether they require a leader:
+    /// copying a map costs less than making one.
+    usual: [HeaderMap; 2],
 }
 
 impl SharedHeaders {
     pub(crate) fn new(config: &Config) -> Self {
-        Self {
-            metadata: config.metadata.clone(),
-            usual: config.timeout.map(|timeout| (timeout, encode_timeout(timeout))),
-        }
-    }
-
-    fn timeout(&self, timeout: Duration) -> HeaderValue {
-        match &self.usual {
-            Some((usual, value)) if *usual == timeout => value.clone(),
-            _ => encode_timeout(timeout),
-        }
+        let usual = [false, true].map(|require_leader| {
+            let mut headers = HeaderMap::new();
+            write_fields(&mut headers, require_leader, config.timeout, &config.metadata);
+            headers
+        });
+        Self { metadata: config.metadata.clone(), timeout: config.timeout, usual }
     }
 }
 
@@ -107,23 +104,46 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const CLIENT_API_VERSION: HeaderName = HeaderName::from_static("client-api-version");
 const HAS_LEADER: HeaderName = HeaderName::from_static("hasleader");
 
+fn write_fields(
+    headers: &mut HeaderMap,
+    require_leader: bool,
+    timeout: Option<Duration>,
+    metadata: &Metadata,
+) {
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(CLIENT_API_VERSION, HeaderValue::from_static(Config::API_VERSION));
+    if require_leader {
+        headers.insert(HAS_LEADER, HeaderValue::from_static("true"));
+    }
+    if let Some(timeout) = timeout {
+        headers.insert(GRPC_TIMEOUT, encode_timeout(timeout));
+    }
+    metadata.append_to(headers);
+}
+
+impl Metadata {
+    fn append_to(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.pairs {
+            headers.append(name, value.clone());
+        }
+    }
+}
+
 impl CallHeaders {
-    pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(CLIENT_API_VERSION, HeaderValue::from_static(Config::API_VERSION));
-        if self.require_leader {
-            headers.insert(HAS_LEADER, HeaderValue::from_static("true"));
+    pub(crate) fn to_map(&self) -> HeaderMap {
+        let shared = &*self.shared;
+        let mut headers = if self.timeout == shared.timeout {
+            shared.usual[usize::from(self.require_leader)].clone()
+        } else {
+            let mut headers = HeaderMap::new();
+            write_fields(&mut headers, self.require_leader, self.timeout, &shared.metadata);
+            headers
+        };
+        if let Some(own) = &self.own {
+            own.append_to(&mut headers);
         }
-        if let Some(timeout) = self.timeout {
-            headers.insert(GRPC_TIMEOUT, self.shared.timeout(timeout));
-        }
-        for (name, value) in &self.shared.metadata.pairs {
-            headers.append(name, value.clone());
-        }
-        for (name, value) in self.own.iter().flat_map(|own| &own.pairs) {
-            headers.append(name, value.clone());
-        }
+        headers
     }
 }
 
@@ -202,8 +222,7 @@ mod tests {
             require_leader: true,
             timeout: Some(Duration::from_secs(10)),
         };
-        let mut map = HeaderMap::new();
-        headers.write(&mut map);
+        let map = headers.to_map();
         assert_eq!(map["hasleader"], "true");
         assert_eq!(map["client-api-version"], "3.7");
         assert_eq!(map["grpc-timeout"], "10S");

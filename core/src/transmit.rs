@@ -57,9 +57,9 @@ pub struct Open {
 }
 
 impl Open {
-    /// Writes the request's header fields into `headers`, pseudo-header fields excepted.
-    pub fn write_headers(&self, headers: &mut HeaderMap) {
-        self.headers.write(headers);
+    /// The request's header fields, pseudo-header fields excepted.
+    pub fn headers(&self) -> HeaderMap {
+        self.headers.to_map()
     }
 
     /// The time-out told to the server.

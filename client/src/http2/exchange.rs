@@ -7,18 +7,17 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use etcdium_core::{CallInput, CallKey, Cause, CauseKind, ConnectionKey, Core, EndpointInput, ResetCause};
+use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 
 use super::cause::reset_cause;
 use super::cell::Cell;
-use super::message::Message;
 use super::ready::Token;
 
 /// What hyper answers to a request.
-pub(crate) type Answer = Result<Response<Incoming>, TrySendError<http::Request<Message>>>;
+pub(crate) type Answer = hyper::Result<Response<Incoming>>;
 
 /// Something to tell the core.
 #[derive(Debug)]
@@ -136,45 +135,68 @@ impl Exchange {
         let Self { token, waker, stage } = self;
         token.taken();
         let mut cx = Context::from_waker(waker);
-        let mut empty = None;
-        if let Stage::Asked { call, answer } = stage {
-            let call = *call;
-            let Poll::Ready(result) = answer.poll(&mut cx) else { return None };
-            if let Stage::Asked { answer, .. } = core::mem::replace(stage, Stage::Vacant) {
-                empty = Some(answer);
-            }
-            match result {
-                Ok(response) => {
-                    let (parts, body) = response.into_parts();
-                    let end = body.is_end_stream();
-                    news.push(News::Head { call, status: parts.status, headers: parts.headers, end });
-                    if !end {
-                        *stage = Stage::Body { call, body };
+        match core::mem::replace(stage, Stage::Vacant) {
+            Stage::Asked { call, mut answer } => {
+                match answer.poll(&mut cx) {
+                    Poll::Pending => {
+                        *stage = Stage::Asked { call, answer };
+                        return None;
                     }
+                    Poll::Ready(Ok(response)) => {
+                        let (head, body) = response.into_parts();
+                        *stage = read(call, Some(head), body, token, &mut cx, news);
+                    }
+                    Poll::Ready(Err(error)) => *stage = failed(call, token, &error, news),
                 }
-                Err(error) => *stage = failed(call, token, error.error(), news),
+                Some(answer)
+            }
+            Stage::Body { call, body } => {
+                *stage = read(call, None, body, token, &mut cx, news);
+                None
+            }
+            other => {
+                *stage = other;
+                None
             }
         }
-        while let Stage::Body { call, body } = stage {
-            let call = *call;
-            let Poll::Ready(frame) = Pin::new(body).poll_frame(&mut cx) else { break };
-            match frame {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if data.is_empty() => {}
-                    Ok(data) => news.push(News::Data { call, data }),
-                    Err(frame) => {
-                        news.push(News::End { call, trailers: frame.into_trailers().ok() });
-                        *stage = Stage::Vacant;
-                    }
-                },
-                None => {
+    }
+}
+
+/// Reads a body as far as it came, after the head if that is news. That the response ends with its head shows in the
+/// body's being over at once.
+fn read(
+    call: CallKey,
+    mut head: Option<Parts>,
+    mut body: Incoming,
+    token: &Token,
+    cx: &mut Context<'_>,
+    news: &mut Vec<News>,
+) -> Stage {
+    loop {
+        let frame = Pin::new(&mut body).poll_frame(cx);
+        let over = matches!(frame, Poll::Ready(None));
+        let alone = head.is_some() && over;
+        if let Some(Parts { status, headers, .. }) = head.take() {
+            news.push(News::Head { call, status, headers, end: over });
+        }
+        match frame {
+            Poll::Pending => return Stage::Body { call, body },
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => news.push(News::Data { call, data }),
+                Err(frame) => {
+                    news.push(News::End { call, trailers: frame.into_trailers().ok() });
+                    return Stage::Vacant;
+                }
+            },
+            Poll::Ready(Some(Err(error))) => return failed(call, token, &error, news),
+            Poll::Ready(None) => {
+                if !alone {
                     news.push(News::End { call, trailers: None });
-                    *stage = Stage::Vacant;
                 }
-                Some(Err(error)) => *stage = failed(call, token, &error, news),
+                return Stage::Vacant;
             }
         }
-        empty
     }
 }
 

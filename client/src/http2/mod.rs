@@ -30,7 +30,7 @@ use etcdium_core::{
     CallKey, Cause, CauseKind, Connect, ConnectionKey, Core, EndpointInput, Open, ResetCause, WrongServer,
 };
 use etcdium_proto::Method;
-use http::{HeaderMap, Request, Uri};
+use http::{Request, Uri};
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 
 use self::cell::{Cell, Spares};
@@ -55,9 +55,6 @@ const FIRST_STREAMS: usize = 1 << 20;
 /// Rounds of one [`Http2::run`]. Two or three do what there is to do; more come only where a runtime makes tokio's
 /// channels, which hyper uses, wake themselves for fairness.
 const ROUNDS: usize = 32;
-
-/// The fields a request has at most without metadata of the user's own, and hyper's room for them.
-const HEADERS: usize = 5;
 
 /// A future hyper handed over.
 struct Task {
@@ -289,8 +286,7 @@ impl Http2 {
             self.news.insert(0, News::Reset { call, cause: ResetCause::NotSent });
             return;
         }
-        let mut headers = HeaderMap::with_capacity(HEADERS);
-        open.write_headers(&mut headers);
+        let headers = open.headers();
         let uri = self.uri(open.method);
         let slot = call.slot();
         for slot in self.exchanges.len()..=slot {
@@ -302,7 +298,7 @@ impl Http2 {
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        let answer = self.answers.fill(self.sender.try_send_request(request));
+        let answer = self.answers.fill(self.sender.send_request(request));
         exchange.begin(call, answer);
         self.poll_exchange(slot);
     }

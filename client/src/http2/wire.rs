@@ -19,8 +19,8 @@ const READ_AHEAD: usize = 64 * 1024;
 /// How much may wait to be written before hyper has to.
 const UNWRITTEN_MAX: usize = 256 * 1024;
 
-/// A write buffer that grew beyond this is given back once it is empty.
-const KEEP: usize = 64 * 1024;
+/// A write buffer that grew beyond this is given back once it is empty: what hyper adds at once can be large.
+const KEEP: usize = 2 * UNWRITTEN_MAX;
 
 /// Both ends of the stream.
 #[derive(Clone, Debug)]

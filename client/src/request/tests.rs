@@ -255,8 +255,7 @@ fn per_call_options_reach_the_call() {
     let (_, open, _): (pb::RangeRequest, _, _) = bench.call(get, &pb::RangeResponse::default());
     assert_eq!(open.timeout(), None);
     assert!(!open.requires_leader());
-    let mut headers = HeaderMap::new();
-    open.write_headers(&mut headers);
+    let headers = open.headers();
     assert_eq!(headers["tenant"], "blue");
 
     let put = bench.client.put("k", "v").timeout(Duration::from_millis(300));

@@ -1,6 +1,6 @@
 //! Outgoing messages: encoding behind the prefix, and the memory for it.
 
-use std::{fmt, mem};
+use std::{collections::VecDeque, fmt, mem};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -14,12 +14,17 @@ const BLOCK: usize = 32 * 1024;
 /// that no more than this much of a block is ever left unused.
 const SHARED_MAX: usize = BLOCK / 4;
 
+/// Full blocks that are remembered, to be used again: enough for several hundred small messages under way.
+const REMEMBERED: usize = 8;
+
 /// Memory that outgoing messages are encoded into: small ones share blocks of 32 KiB, so that they need no allocation
-/// of their own. A block is reused once every message in it has been dropped, and freed when the last of them goes
-/// after the arena moved on. Holds nothing until its first use.
+/// of their own. A block is reused once every message in it has been dropped. Of many full ones the oldest are
+/// forgotten, and freed with their last message. Holds nothing until its first use.
 #[derive(Debug, Default)]
 pub(crate) struct Arena {
     block: BytesMut,
+    /// Full blocks, oldest first.
+    full: VecDeque<BytesMut>,
 }
 
 impl Arena {
@@ -29,9 +34,23 @@ impl Arena {
             return BytesMut::with_capacity(len);
         }
         if self.block.capacity() < len && !self.block.try_reclaim(len) {
-            self.block = BytesMut::with_capacity(BLOCK);
+            let next = self.next_block();
+            self.full.push_back(mem::replace(&mut self.block, next));
         }
         mem::take(&mut self.block)
+    }
+
+    /// The oldest full block, if its messages are gone, or a new one.
+    fn next_block(&mut self) -> BytesMut {
+        if let Some(mut oldest) = self.full.pop_front() {
+            if oldest.try_reclaim(BLOCK) {
+                return oldest;
+            }
+            if self.full.len() < REMEMBERED {
+                self.full.push_front(oldest);
+            }
+        }
+        BytesMut::with_capacity(BLOCK)
     }
 }
 

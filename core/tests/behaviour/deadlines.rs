@@ -90,8 +90,7 @@ fn the_server_is_told_the_time_that_is_left() {
     world.accept("a");
     let open = &world.calls[&world.call()];
     assert_eq!(open.timeout(), Some(ms(1750)));
-    let mut headers = http::HeaderMap::new();
-    open.write_headers(&mut headers);
+    let headers = open.headers();
     assert_eq!(headers["grpc-timeout"], "1750m");
 }
 
@@ -104,8 +103,7 @@ fn without_a_limit_nothing_is_told_and_nothing_ends_it() {
     world.accept("a");
     let open = &world.calls[&world.call()];
     assert_eq!(open.timeout(), None);
-    let mut headers = http::HeaderMap::new();
-    open.write_headers(&mut headers);
+    let headers = open.headers();
     assert!(!headers.contains_key("grpc-timeout"));
     for _ in 0..3600 {
         world.advance(s(1));

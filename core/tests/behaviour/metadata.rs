@@ -16,9 +16,7 @@ use crate::support::*;
 fn headers(request: &impl UnaryRequest, options: &CallOptions, config: Config) -> HeaderMap {
     let mut world = World::connected_with(config);
     let _op = world.start(request, options);
-    let mut headers = HeaderMap::new();
-    world.calls[&world.call()].write_headers(&mut headers);
-    headers
+    world.calls[&world.call()].headers()
 }
 
 fn asks_for_a_leader(request: &impl UnaryRequest, options: &CallOptions) -> bool {
@@ -64,9 +62,7 @@ fn a_retry_says_the_same() {
     let _op = world.start(&serializable_get("k"), &no_options().metadata(metadata));
     world.reset(world.call(), etcdium_core::ResetCause::Refused);
     let [first, second] = &world.opened[..] else { panic!("{:?}", world.opened) };
-    let (mut one, mut two) = (HeaderMap::new(), HeaderMap::new());
-    first.write_headers(&mut one);
-    second.write_headers(&mut two);
+    let (one, two) = (first.headers(), second.headers());
     assert_eq!(one, two);
     assert_eq!(one["x-tenant"], "t");
 }
@@ -88,8 +84,7 @@ fn a_probe_carries_the_clients_metadata_and_no_more() {
     let own = Metadata::new().with("x-own", "two").unwrap();
     let _op = world.start(&put("k"), &no_options().metadata(own));
     world.advance(s(1));
-    let mut headers = HeaderMap::new();
-    world.calls[&world.probes()[0]].write_headers(&mut headers);
+    let headers = world.calls[&world.probes()[0]].headers();
     let headers: BTreeMap<_, _> =
         headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     let expected = [

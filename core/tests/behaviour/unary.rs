@@ -21,8 +21,7 @@ fn a_put_goes_out_and_its_answer_comes_back() {
     assert_eq!(open.message, framed(&request));
     assert_eq!(PutRequest::decode(&open.message[5..]).unwrap(), request);
     assert_eq!(open.timeout(), Some(s(10)));
-    let mut headers = HeaderMap::new();
-    open.write_headers(&mut headers);
+    let headers = open.headers();
     for (name, value) in [
         ("te", "trailers"),
         ("content-type", "application/grpc"),
