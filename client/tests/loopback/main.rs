@@ -1,6 +1,6 @@
 //! The whole client against servers that misbehave on purpose. No etcd is needed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic")]
 
 mod calls;
 mod going_away;
