@@ -204,9 +204,9 @@ etcd_errors! {
         "A downgrade is under way.";
     "etcdserver: no inflight downgrade job" NoInflightDowngrade FailedPrecondition NotApplied Final
         "There is no downgrade to cancel.";
-    "etcdserver: request canceled" Canceled Canceled Unknown Final
+    "etcdserver: request canceled" Canceled Canceled Unknown Retry
         "The request was cancelled inside the server.";
-    "etcdserver: context deadline exceeded" DeadlineExceeded DeadlineExceeded Unknown Final
+    "etcdserver: context deadline exceeded" DeadlineExceeded DeadlineExceeded Unknown Retry
         "The request's deadline passed inside the server.";
 }
 
@@ -242,7 +242,9 @@ impl EtcdError {
     /// What to do next with a call that may be sent again.
     ///
     /// Elsewhere: the member's own state is the trouble (no leader, not the leader, a learner, an old version,
-    /// stopping, lagging, cut off). Retry: the trouble is load, and passes. Final: every member would answer alike.
+    /// stopping, lagging, cut off). Retry: the trouble is load, and passes; a request the server gave up although it still
+    /// has time is repeated likewise, as the Go client does (`client/v3/retry_interceptor.go`). Final: every member would
+    /// answer alike.
     /// Refused tokens are final here, because the same token would be refused again.
     #[must_use]
     pub(crate) const fn advice(self) -> Advice {
@@ -328,8 +330,8 @@ mod tests {
         (E::ClusterVersionUnavailable, 9, NotApplied, Final, "cluster version not found during downgrade"),
         (E::DowngradeInProcess, 9, NotApplied, Final, "cluster has a downgrade job in progress"),
         (E::NoInflightDowngrade, 9, NotApplied, Final, "no inflight downgrade job"),
-        (E::Canceled, 1, Unknown, Final, "request canceled"),
-        (E::DeadlineExceeded, 4, Unknown, Final, "context deadline exceeded"),
+        (E::Canceled, 1, Unknown, Retry, "request canceled"),
+        (E::DeadlineExceeded, 4, Unknown, Retry, "context deadline exceeded"),
     ];
 
     #[test]

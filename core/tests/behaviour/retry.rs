@@ -126,8 +126,9 @@ const MOVE_ON: &[EtcdError] = &[
     EtcdError::NotSupportedForLearner,
 ];
 
-/// The errors that come from load: any member may do better later.
-const PAUSE: &[EtcdError] = &[EtcdError::TooManyRequests];
+/// The errors that come from load, or from a server that gave up while the call has time: any member may do better
+/// later.
+const PAUSE: &[EtcdError] = &[EtcdError::TooManyRequests, EtcdError::Canceled, EtcdError::DeadlineExceeded];
 
 /// The answers etcd gives before it acts, as the design names them, but for argument errors.
 const GIVEN_BEFORE: &[EtcdError] = &[
