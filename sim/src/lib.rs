@@ -1,0 +1,7 @@
+//! The simulator of etcdium.
+//!
+//! * [`check`] holds what must always be true, as checkers.
+
+#![forbid(unsafe_code)]
+
+pub mod check;
