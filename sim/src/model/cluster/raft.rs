@@ -1,0 +1,186 @@
+//! Leadership: who leads, who sees it, what a change does.
+//!
+//! A leader that dies or is cut off is believed in by the others until they elect a new one, one to two election time-outs
+//! later; until then what they are asked to propose is lost. If they are no majority, they find after that time that
+//! there is no leader.
+
+use std::time::Instant;
+
+use super::{Cluster, Timer};
+
+/// Who leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Leader {
+    /// Nobody, as all know.
+    #[default]
+    None,
+    /// A member that can.
+    Alive(usize),
+    /// A member that no longer can, which nobody has noticed.
+    Lost(usize),
+}
+
+/// Leadership of the cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Raft {
+    leader: Leader,
+    term: u64,
+    /// The last election.
+    elected: Option<Instant>,
+    /// The next one.
+    election: Option<Instant>,
+    /// There is to be no leader until one is set.
+    forbidden: bool,
+}
+
+impl Raft {
+    pub(crate) fn term(&self) -> u64 {
+        self.term
+    }
+
+    pub(crate) fn elected(&self) -> Option<Instant> {
+        self.elected
+    }
+
+    /// The member that leads and can.
+    pub(crate) fn leader(&self) -> Option<usize> {
+        match self.leader {
+            Leader::Alive(leader) => Some(leader),
+            Leader::None | Leader::Lost(_) => None,
+        }
+    }
+}
+
+impl Cluster {
+    /// Whom this member takes for the leader.
+    pub(crate) fn leader_of(&self, member: usize) -> Option<usize> {
+        if !self.is_connected(member) {
+            return None;
+        }
+        match self.raft.leader {
+            Leader::None => None,
+            Leader::Alive(leader) | Leader::Lost(leader) => Some(leader),
+        }
+    }
+
+    /// The member is up and reaches its peers. A single member has none to be cut off from.
+    pub(super) fn is_connected(&self, member: usize) -> bool {
+        let alone = self.members.len() == 1;
+        self.members.get(member).is_some_and(|member| member.up && (alone || !member.isolated))
+    }
+
+    fn can_lead(&self, member: usize) -> bool {
+        self.is_connected(member) && self.members.get(member).is_some_and(|member| !member.learner)
+    }
+
+    fn has_quorum(&self) -> bool {
+        let voters = self.members.iter().filter(|member| !member.learner).count();
+        let connected = (0..self.members.len()).filter(|&member| self.can_lead(member)).count();
+        connected * 2 > voters
+    }
+
+    /// Follows a change of who is up and who reaches whom.
+    pub(super) fn reconsider(&mut self, now: Instant) {
+        let quorum = self.has_quorum();
+        if let Leader::Alive(leader) = self.raft.leader {
+            if quorum && self.can_lead(leader) {
+                return;
+            }
+            self.lose_leader(now, Leader::Lost(leader));
+        }
+        if self.raft.election.is_some() || self.raft.forbidden {
+            return;
+        }
+        if quorum && self.members.iter().filter(|member| !member.learner).count() == 1 {
+            return self.elect_at_once(now);
+        }
+        if quorum || matches!(self.raft.leader, Leader::Lost(_)) {
+            let at = now + self.election_delay();
+            self.raft.election = Some(at);
+            self.timers.insert(at, Timer::Election);
+        }
+    }
+
+    /// The time of an election has come.
+    pub(super) fn elect(&mut self, now: Instant) {
+        if self.raft.election != Some(now) {
+            return;
+        }
+        self.raft.election = None;
+        if self.has_quorum() && !self.raft.forbidden {
+            self.elect_at_once(now);
+        } else {
+            self.raft.leader = Leader::None;
+        }
+    }
+
+    /// One of those that can lead does.
+    pub(super) fn elect_at_once(&mut self, now: Instant) {
+        let able: Vec<usize> = (0..self.members.len()).filter(|&member| self.can_lead(member)).collect();
+        if able.is_empty() {
+            return;
+        }
+        let pick = (self.rng.next_u64() % able.len() as u64) as usize;
+        if let Some(&leader) = able.get(pick) {
+            self.lead(now, leader);
+        }
+    }
+
+    /// All processes are started anew.
+    pub(super) fn elect_anew(&mut self, now: Instant) {
+        self.raft.leader = Leader::None;
+        if self.has_quorum() && !self.raft.forbidden {
+            self.elect_at_once(now);
+        }
+    }
+
+    /// Makes a member the leader; if it cannot lead, the members elect one in time. `None`: there is none until one is
+    /// set. A change makes the raft term grow.
+    pub fn set_leader(&mut self, now: Instant, leader: Option<usize>) {
+        let now = self.advance(now);
+        self.raft.forbidden = leader.is_none();
+        match leader {
+            None => {
+                self.lose_leader(now, Leader::None);
+            }
+            Some(leader) if self.raft.leader() == Some(leader) => {}
+            Some(leader) if self.can_lead(leader) && self.has_quorum() => {
+                self.lose_leader(now, Leader::None);
+                self.lead(now, leader);
+            }
+            Some(_) => self.reconsider(now),
+        }
+    }
+
+    /// The member that leads, if one does and can.
+    pub fn leader(&self) -> Option<usize> {
+        self.raft.leader()
+    }
+
+    fn lose_leader(&mut self, now: Instant, leader: Leader) {
+        if self.raft.leader().is_some() {
+            self.settle_in_flight(now);
+        }
+        self.raft.leader = leader;
+    }
+
+    fn lead(&mut self, now: Instant, leader: usize) {
+        if let Some(at) = self.raft.election.take() {
+            self.timers.remove(at, Timer::Election);
+        }
+        self.raft.leader = Leader::Alive(leader);
+        self.raft.term += 1;
+        self.raft.elected = Some(now);
+        for member in 0..self.members.len() {
+            if self.is_connected(member) {
+                self.leader_found(now, member);
+            }
+        }
+    }
+
+    /// A member that had no leader, or a dead one, has a new one.
+    pub(super) fn leader_found(&mut self, now: Instant, member: usize) {
+        self.reads_meet_new_leader(now, member);
+        self.propose_blocked(now, member);
+    }
+}

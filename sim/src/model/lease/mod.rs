@@ -1,0 +1,5 @@
+//! Leases.
+
+mod lessor;
+
+pub(crate) use lessor::Leases;

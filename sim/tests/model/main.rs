@@ -1,0 +1,4 @@
+//! The model etcd, from outside: calls in, answers out.
+
+mod kv;
+mod support;
