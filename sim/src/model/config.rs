@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use etcdium_proto::Version;
 
+use super::{Disorder, WatchRules};
+
 /// etcd 3.4.
 pub const V3_4: Version = version(4);
 /// etcd 3.5.
@@ -50,6 +52,10 @@ pub struct ClusterConfig {
     pub quota: u64,
     /// How often an idle watch that asks for it is told the revision. Default 10 min.
     pub progress_interval: Duration,
+    /// What the version does its own way about watches. `None`, the default: as the release the model was compared with.
+    pub watch_rules: Option<WatchRules>,
+    /// What the goroutines of a busy server do to the order of watch responses. Default: nothing.
+    pub watch_disorder: Disorder,
 }
 
 impl Default for ClusterConfig {
@@ -64,6 +70,8 @@ impl Default for ClusterConfig {
             max_txn_ops: 128,
             quota: 2 << 30,
             progress_interval: Duration::from_secs(600),
+            watch_rules: None,
+            watch_disorder: Disorder::default(),
         }
     }
 }

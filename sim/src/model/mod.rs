@@ -11,6 +11,7 @@
 //! | revisions, ranges | `store/` |
 //! | transactions | `txn/` |
 //! | leases | `lease/` |
+//! | watches | `watch/` |
 //! | one file per service | `rpc/` |
 //! | every error etcd gives | `status.rs` |
 //!
@@ -33,6 +34,7 @@ mod state;
 mod status;
 pub mod store;
 mod txn;
+mod watch;
 
 pub use call::{CallId, CallStart, Output};
 pub use cluster::{Backup, Cluster};
@@ -40,3 +42,4 @@ pub use config::{ClusterConfig, V3_4, V3_5, V3_6, V3_7};
 pub use etcdium_proto::Version;
 pub use history::{Epoch, History};
 pub use status::Status;
+pub use watch::{Disorder, Refusal, WatchConfig, WatchRules};

@@ -1,5 +1,7 @@
 //! The model's only source of chance.
 
+use std::time::Duration;
+
 /// SplitMix64: eight bytes of state, every output fixed by the seed.
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
@@ -21,6 +23,16 @@ impl Rng {
     /// A number in `0..1`.
     pub(crate) fn fraction(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A number in `0..n`; 0 for `n == 0`.
+    pub(crate) const fn below(&mut self, n: u64) -> u64 {
+        ((self.next_u64() as u128 * n as u128) >> 64) as u64
+    }
+
+    /// A length of time from zero up to `bound`.
+    pub(crate) fn within(&mut self, bound: Duration) -> Duration {
+        if bound.is_zero() { bound } else { bound.mul_f64(self.fraction()) }
     }
 
     /// True one time in two.

@@ -40,8 +40,11 @@ impl Cluster {
         // Unary calls are judged when their message is there.
         if rpc.is_stream() {
             if let Err(status) = self.intercept(member, require_leader, false) {
-                self.end(call, status);
+                return self.end(call, status);
             }
+        }
+        if rpc == Rpc::Watch {
+            self.open_watch(now, call);
         }
     }
 
@@ -57,6 +60,7 @@ impl Cluster {
         let asked = Asked { call, member: known.member };
         match known.stage {
             Stage::Request(rpc) => self.dispatch(now, asked, rpc, message),
+            Stage::Watch => self.watch_request(now, asked.member, call, message),
             // A unary call has one message; grpc-go does not look at more.
             Stage::Proposed { .. } | Stage::Blocked | Stage::Reading(_) => {}
         }

@@ -7,6 +7,7 @@ mod proposals;
 mod raft;
 mod reads;
 mod timers;
+mod watching;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ pub(crate) use proposals::{Blocked, InFlight};
 pub(crate) use raft::Raft;
 pub(crate) use reads::Read;
 pub(crate) use timers::{Timer, Timers};
+use watching::Watching;
 
 /// A cluster of etcd members as a state machine.
 ///
@@ -45,6 +47,8 @@ pub struct Cluster {
     pub(crate) state: State,
     pub(crate) log: Log,
     pub(crate) members: Vec<Member>,
+    /// The watches of each member.
+    watches: Vec<Watching>,
     pub(crate) raft: Raft,
     calls: BTreeMap<CallId, Call>,
     /// Proposals made to a leader and not committed yet.
@@ -78,6 +82,15 @@ pub(crate) enum Stage {
     Blocked,
     /// The position up to which it may read, and then for the log to be applied so far.
     Reading(Read),
+    /// More requests, and events: a watch stream.
+    Watch,
+}
+
+impl Stage {
+    /// A stream that lasts, and so may outlive its member's leader.
+    pub(crate) fn is_lasting(&self) -> bool {
+        matches!(self, Self::Watch)
+    }
 }
 
 impl Cluster {
@@ -89,6 +102,7 @@ impl Cluster {
         let members = (0..count).map(|member| Member::new(now, member >= voters, start)).collect();
         let mut rng = Rng::new(seed);
         let cluster_id = rng.next_u64();
+        let watches = (0..count).map(|_| Watching::new(&config, now, rng.next_u64())).collect();
         let mut cluster = Self {
             config,
             rng,
@@ -97,6 +111,7 @@ impl Cluster {
             state: State::default(),
             log: Log::new(start),
             members,
+            watches,
             raft: Raft::default(),
             calls: BTreeMap::new(),
             in_flight: VecDeque::new(),
@@ -196,6 +211,11 @@ impl Cluster {
         }
         if let Stage::Proposed { since } = known.stage {
             self.timers.remove(since + self.config.request_timeout(), Timer::Request(call));
+        }
+        if matches!(known.stage, Stage::Watch) {
+            if let Some(watching) = self.watches.get_mut(known.member) {
+                watching.cancel(call);
+            }
         }
         Some(known)
     }

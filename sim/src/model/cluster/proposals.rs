@@ -139,10 +139,13 @@ impl Cluster {
                 self.timers.insert(due, Timer::Apply(member));
                 break;
             }
+            let before = known.position.revision;
             known.position = entry.after;
             let own = entry.member == member;
             let result = if own { entry.result.take() } else { None };
-            if let (Some(result), origin) = (result, entry.origin) {
+            let origin = entry.origin;
+            self.watch_applied(now, member, before);
+            if let Some(result) = result {
                 self.conclude(member, origin, result);
             }
             self.serve_confirmed(member);

@@ -17,6 +17,10 @@ pub(crate) enum Timer {
     Apply(usize),
     /// A member gives up asking up to where it must apply the log.
     Reads(usize),
+    /// The watches of a member have something to do.
+    Watch(usize),
+    /// A member looks whether streams that need a leader still have one.
+    LeaderCheck(usize),
     /// The client's deadline of a call.
     Deadline(CallId),
     /// The server's own deadline of a proposal.
@@ -60,6 +64,8 @@ impl Cluster {
                 Timer::Commit => self.commit_due(at),
                 Timer::Apply(member) => self.apply_due(at, member),
                 Timer::Reads(member) => self.give_up_reads(at, member),
+                Timer::Watch(member) => self.watch_due(at, member),
+                Timer::LeaderCheck(member) => self.leader_check(at, member),
                 Timer::Deadline(call) => self.deadline(call),
                 Timer::Request(call) => self.request_timed_out(call),
             }

@@ -49,6 +49,8 @@ impl Cluster {
                     self.status(asked);
                 }
             }
+            // Its requests go to the stream that opening it has made.
+            Rpc::Watch => {}
             Rpc::RangeStream => {
                 if let Some(request) = self.decode::<RangeRequest>(asked.call, message) {
                     self.range_stream(now, asked, request);

@@ -26,6 +26,7 @@ pub(crate) enum Rpc {
     Alarm,
     Defragment,
     Health,
+    Watch,
 }
 
 impl Rpc {
@@ -46,6 +47,7 @@ impl Rpc {
             "/etcdserverpb.Maintenance/Status" => Self::Status,
             "/etcdserverpb.Maintenance/Alarm" => Self::Alarm,
             "/etcdserverpb.Maintenance/Defragment" => Self::Defragment,
+            "/etcdserverpb.Watch/Watch" => Self::Watch,
             "/grpc.health.v1.Health/Check" => Self::Health,
             _ => return Err(unknown(path)),
         };
@@ -54,7 +56,7 @@ impl Rpc {
 
     /// The client may send more than one message, or the server.
     pub(crate) fn is_stream(self) -> bool {
-        matches!(self, Self::RangeStream)
+        matches!(self, Self::RangeStream | Self::Watch)
     }
 }
 

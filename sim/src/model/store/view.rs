@@ -47,6 +47,14 @@ impl<'a> View<'a> {
         self.store.at(key, self.revision)
     }
 
+    /// What the key was at `revision`; `None` if it was not there, or the revision is compacted.
+    pub(crate) fn get_at(&self, key: &[u8], revision: i64) -> Option<&'a KeyValue> {
+        if revision < self.compacted {
+            return None;
+        }
+        self.store.at(key, revision.min(self.revision))
+    }
+
     /// What the keys of the span are, in the order of keys.
     pub(crate) fn span(&self, span: Span<'_>) -> impl Iterator<Item = &'a KeyValue> {
         self.store.span(span, self.revision)
