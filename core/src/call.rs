@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::frame::{FrameDecoder, FrameError};
+use crate::frame::{FrameDecoder, FrameError, Spares};
 use crate::grpc::{self, GrpcCode, Head, InvalidHead, Status};
 use crate::retry::Failure;
 use crate::{CallInput, ConnectionKey, EtcdError, OpKey, ProtocolError};
@@ -59,10 +59,10 @@ impl Call {
     }
 
     /// Takes one input.
-    pub(crate) fn handle(&mut self, input: CallInput<'_>) -> Progress {
+    pub(crate) fn handle(&mut self, input: CallInput<'_>, spares: &mut Spares) -> Progress {
         match input {
             CallInput::Head { status, headers, end } => self.head(status, headers, end),
-            CallInput::Data(chunk) => self.data(chunk),
+            CallInput::Data(chunk) => self.data(chunk, spares),
             CallInput::End(trailers) => self.end(trailers),
             CallInput::Reset(cause) => {
                 let failure = Failure::Reset { cause, answered: self.is_answered() };
@@ -93,13 +93,13 @@ impl Call {
         }
     }
 
-    fn data(&mut self, chunk: Bytes) -> Progress {
+    fn data(&mut self, chunk: Bytes, spares: &mut Spares) -> Progress {
         if matches!(self.stage, Stage::Head) {
             return protocol(ProtocolError::MissingHead, true);
         }
         self.decoder.push(chunk);
         loop {
-            match self.decoder.next() {
+            match self.decoder.next_in(spares) {
                 Ok(None) => return Progress::Open,
                 Ok(Some(message)) => match self.stage {
                     Stage::Status(_) => return protocol(ProtocolError::ExtraMessage, true),

@@ -5,9 +5,11 @@
 
 mod decode;
 mod encode;
+mod spares;
 
 pub use decode::{FrameDecoder, FrameError};
 pub(crate) use encode::{Arena, encode};
+pub(crate) use spares::Spares;
 
 /// Length of the prefix before every message: one flag byte and four bytes of length.
 const PREFIX_LEN: usize = 5;

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, fmt, mem};
 
 use bytes::{Buf, Bytes};
 
-use super::PREFIX_LEN;
+use super::{PREFIX_LEN, Spares};
 
 /// The most that is reserved for a message on the word of its prefix alone. Beyond it the buffer follows the data.
 const FIRST_RESERVE: usize = 1024 * 1024;
@@ -109,6 +109,11 @@ impl FrameDecoder {
         reason = "an iterator that ended could not go on after more data"
     )]
     pub fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
+        self.next_in(&mut Spares::default())
+    }
+
+    /// As [`next`](Self::next), with buffers for joining out of `spares`.
+    pub(crate) fn next_in(&mut self, spares: &mut Spares) -> Result<Option<Bytes>, FrameError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -127,11 +132,11 @@ impl FrameDecoder {
                 self.advance_chunk();
                 return Ok(Some(message));
             }
-            self.join(declared);
+            self.join(declared, spares);
             if self.joined.len() == declared {
                 self.declared = None;
                 self.advance_chunk();
-                return Ok(Some(Bytes::from(mem::take(&mut self.joined))));
+                return Ok(Some(spares.lend(mem::take(&mut self.joined))));
             }
             if !self.advance_chunk() {
                 return Ok(None);
@@ -170,10 +175,13 @@ impl FrameDecoder {
     }
 
     /// Moves what the current chunk holds of a message of `declared` bytes into the joining buffer.
-    fn join(&mut self, declared: usize) {
+    fn join(&mut self, declared: usize, spares: &mut Spares) {
         let take = self.chunk.len().min(declared - self.joined.len());
         if take == 0 {
             return;
+        }
+        if self.joined.capacity() == 0 {
+            self.joined = spares.take(declared);
         }
         let needed = self.joined.len() + take;
         if needed > self.joined.capacity() {

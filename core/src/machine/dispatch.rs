@@ -196,7 +196,7 @@ impl Core {
         let (owner, connection) = (call.owner, call.connection);
         // Other resets come from the server.
         let answered = !matches!(input, CallInput::Reset(ResetCause::NotSent | ResetCause::Connection(_)));
-        let progress = call.handle(input);
+        let progress = call.handle(input, &mut self.spares);
         if matches!(progress, Progress::Open) {
             self.heard(connection);
             return;
@@ -217,6 +217,7 @@ impl Core {
             Progress::Done(message) => {
                 self.proved(connection);
                 self.observe(&message);
+                self.watch_spares();
                 self.finish(op, Ok(Answer { message, endpoint: Some(address) }));
             }
             Progress::Failed { failure, .. } => {

@@ -18,7 +18,7 @@ use self::connections::{Connection, Endpoint};
 use self::timers::Timer;
 use crate::call::Call;
 use crate::config::{CallOptions, Config};
-use crate::frame::Arena;
+use crate::frame::{Arena, Spares};
 use crate::metadata::SharedHeaders;
 use crate::op::{OpState, Phase, Reply};
 use crate::revision::RevisionTracker;
@@ -61,6 +61,10 @@ pub struct Core {
     /// Where the next pick starts looking.
     cursor: usize,
     arena: Arena,
+    /// Buffers of large responses.
+    spares: Spares,
+    /// Whether a timer looks after them.
+    spares_armed: bool,
     timers: TimerQueue<Timer>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
@@ -102,6 +106,8 @@ impl Core {
             live_ops: 0,
             cursor: 0,
             arena: Arena::default(),
+            spares: Spares::default(),
+            spares_armed: false,
             timers: TimerQueue::new(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),

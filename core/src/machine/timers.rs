@@ -1,12 +1,15 @@
 //! What the core waits for, and what it does when the time comes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Core;
 use super::connections::State;
 use crate::op::Phase;
 use crate::timer::TimerQueue;
 use crate::{ConnectionKey, EndpointKey, OpKey};
+
+/// After this long without large responses their spare buffers are given back; it may take twice as long.
+const SPARES_REST: Duration = Duration::from_secs(1);
 
 /// One thing to look at later. Timers are never taken back: one that fires late or for nothing is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +26,8 @@ pub(super) enum Timer {
     Silence(ConnectionKey),
     /// The health probe's time-out.
     Probe(ConnectionKey),
+    /// Spare buffers are looked at.
+    Spares,
 }
 
 /// Why the core wants to be woken.
@@ -41,6 +46,8 @@ pub enum TimerReason {
     Silence,
     /// The time-out of a health probe.
     Probe,
+    /// Memory may be given back.
+    Spares,
 }
 
 impl Timer {
@@ -52,6 +59,7 @@ impl Timer {
             Self::Reconnect(_) => TimerReason::Reconnect,
             Self::Silence(_) => TimerReason::Silence,
             Self::Probe(_) => TimerReason::Probe,
+            Self::Spares => TimerReason::Spares,
         }
     }
 }
@@ -69,6 +77,7 @@ impl Core {
                 Timer::Reconnect(endpoint) => self.dial(endpoint),
                 Timer::Silence(connection) => self.check_silence(connection),
                 Timer::Probe(connection) => self.probe_timeout(connection),
+                Timer::Spares => self.rest_spares(),
             }
         }
         self.sweep_timers();
@@ -93,13 +102,28 @@ impl Core {
                 .connections
                 .get(connection)
                 .is_some_and(|connection| connection.probe.is_some_and(|probe| probe.until == at)),
+            Timer::Spares => true,
         }
+    }
+
+    /// Sees to it that spare buffers are given back when they were not used for a while.
+    pub(super) fn watch_spares(&mut self) {
+        if !self.spares_armed && !self.spares.is_empty() {
+            self.spares_armed = true;
+            self.timers.arm(self.later(SPARES_REST), Timer::Spares);
+        }
+    }
+
+    fn rest_spares(&mut self) {
+        self.spares.rest();
+        self.spares_armed = false;
+        self.watch_spares();
     }
 
     /// Forgets timers of what is over: called whenever something is.
     pub(super) fn sweep_timers(&mut self) {
-        // Each live operation has at most two timers, each connection three, each endpoint one.
-        let live = 2 * self.live_ops + 3 * self.connections.len() + self.endpoints.len();
+        // Each live operation has at most two timers, each connection three, each endpoint one, the buffers one.
+        let live = 2 * self.live_ops + 3 * self.connections.len() + self.endpoints.len() + 1;
         let mut timers = core::mem::replace(&mut self.timers, TimerQueue::new());
         timers.sweep(live, |at, timer| self.is_live(at, timer));
         self.timers = timers;
@@ -108,8 +132,6 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use etcdium_proto::etcdserverpb::PutRequest;
 
     use super::*;
@@ -145,5 +167,21 @@ mod tests {
             most = most.max(core.timers.len());
         }
         assert!(most < 100, "{most} timers for one operation at a time");
+    }
+
+    #[test]
+    fn spare_buffers_are_given_back_after_a_rest_and_nothing_wakes_the_core_then() {
+        let start = epoch();
+        let mut core = Core::new(Config::new([]), start, 1);
+        drop(core.spares.lend(vec![0; 100_000]));
+        core.watch_spares();
+        core.watch_spares();
+        assert_eq!((core.timers.len(), core.timeout_reason()), (1, Some(TimerReason::Spares)));
+        core.handle_timeout(start + SPARES_REST);
+        assert!(!core.spares.is_empty(), "it was used since the timer was set");
+        assert_eq!(core.poll_timeout(), Some(start + 2 * SPARES_REST));
+        core.handle_timeout(start + 2 * SPARES_REST);
+        assert!(core.spares.is_empty());
+        assert_eq!(core.poll_timeout(), None);
     }
 }
