@@ -19,7 +19,9 @@ impl Bell {
     pub(crate) const CALLER: u8 = 1;
     /// A socket is ready.
     pub(crate) const SOCKET: u8 = 2;
-    const ASLEEP: u8 = 4;
+    /// The timer wants to be polled.
+    pub(crate) const TIMER: u8 = 4;
+    const ASLEEP: u8 = 8;
 
     /// Wakes the driver if it sleeps and nobody woke it yet.
     pub(crate) fn ring(&self, who: u8) {
@@ -31,14 +33,12 @@ impl Bell {
         }
     }
 
-    /// Makes the bell wake this task. Says whether it woke another before.
-    pub(crate) fn belongs_to(&self, waker: &Waker) -> bool {
+    /// Makes the bell wake this task.
+    pub(crate) fn belongs_to(&self, waker: &Waker) {
         let mut task = lock(&self.task);
-        if task.as_ref().is_some_and(|task| task.will_wake(waker)) {
-            return false;
+        if !task.as_ref().is_some_and(|task| task.will_wake(waker)) {
+            *task = Some(waker.clone());
         }
-        *task = Some(waker.clone());
-        true
     }
 
     /// Whether it was rung, and by whom.
@@ -91,6 +91,21 @@ impl Wake for SocketBell {
     }
 }
 
+/// The waker of the timer. It has one of its own, so that it is polled whenever it woke anyone: a timer may be pending
+/// and wake at once, and a wake by it must not be taken for one by a socket.
+#[derive(Debug)]
+pub(crate) struct TimerBell(pub(crate) Arc<Bell>);
+
+impl Wake for TimerBell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.ring(Bell::TIMER);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
@@ -112,7 +127,7 @@ mod tests {
         let bell = Arc::new(Bell::default());
         let socket = Arc::new(SocketBell::new(bell.clone()));
         let waker = Waker::from(count.clone());
-        assert!(bell.belongs_to(&waker) && !bell.belongs_to(&waker));
+        bell.belongs_to(&waker);
         bell.ring(Bell::CALLER);
         assert!(!bell.sleep(), "someone rang while it was awake");
         assert_eq!((bell.rung_by(), bell.answer(), bell.answer()), (Bell::CALLER, Bell::CALLER, 0));
@@ -123,5 +138,8 @@ mod tests {
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
         assert!(socket.take());
         assert_eq!(bell.answer(), Bell::CALLER | Bell::SOCKET);
+        assert!(bell.sleep());
+        Waker::from(Arc::new(TimerBell(bell.clone()))).wake();
+        assert_eq!((count.0.load(Ordering::Relaxed), bell.answer()), (2, Bell::TIMER));
     }
 }

@@ -17,6 +17,7 @@ use std::time::Instant;
 use etcdium_core::Transmit;
 
 pub(crate) use self::bell::Bell;
+use self::bell::TimerBell;
 use self::link::Link;
 use crate::http2::Links;
 use crate::shared::Shared;
@@ -53,22 +54,25 @@ enum After {
 
 /// The timer, and when it fires if it is set. It is set again only for an earlier time: calls that end before their
 /// deadline leave it alone, and when it fires for nothing it is set for what is next.
-#[derive(Default)]
 struct Alarm {
     timer: Option<Pin<Box<dyn Timer>>>,
     set: Option<Instant>,
+    /// Rings [`Bell::TIMER`].
+    waker: Waker,
 }
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let max_in_flight = shared.lock().core.max_in_flight();
+        let waker = Waker::from(Arc::new(TimerBell(shared.bell.clone())));
+        let alarm = Alarm { timer: None, set: None, waker };
         Self {
             shared,
             links: Links::default(),
             transmits: Vec::new(),
             woken: Vec::new(),
             deadline: None,
-            alarm: Alarm::default(),
+            alarm,
             yielded: false,
             max_in_flight,
             closed: false,
@@ -155,48 +159,46 @@ impl Driver {
     }
 
     /// Writes what is to be written, and sees to being woken in time. Says whether that left something to do.
-    fn settle(&mut self, cx: &mut Context<'_>, new_waker: bool) -> bool {
+    fn settle(&mut self) -> bool {
         let mut more = false;
         for link in self.links.iter_mut() {
             more |= link.flush();
         }
         let links = self.links.iter().filter_map(Link::poll_timeout);
         let wanted = links.chain(self.deadline).min();
-        self.alarm.set(cx, wanted, new_waker, &*self.shared.runtime);
+        self.alarm.set(wanted, &*self.shared.runtime);
         more
     }
 }
 
 impl Alarm {
-    /// Notes whether it has fired. It is asked itself only if nobody else can have woken the task.
-    fn look(&mut self, cx: &mut Context<'_>, alone: bool, now: Instant) {
-        let Some(set) = self.set else { return };
-        let fired = match &mut self.timer {
-            Some(timer) if alone => timer.as_mut().poll(cx).is_ready(),
-            _ => false,
-        };
-        if fired || set <= now {
+    /// Looks whether it has fired.
+    fn poll(&mut self) {
+        let mut cx = Context::from_waker(&self.waker);
+        if self.set.is_some()
+            && self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(&mut cx).is_ready())
+        {
             self.set = None;
         }
     }
 
+    /// Forgets a time that has come, whether it has fired or not.
+    fn pass(&mut self, now: Instant) {
+        self.set = self.set.filter(|set| *set > now);
+    }
+
     /// Sets it for `wanted`, unless it fires before anyway.
-    fn set(&mut self, cx: &mut Context<'_>, wanted: Option<Instant>, new_waker: bool, runtime: &dyn Runtime) {
-        let earlier = wanted.filter(|wanted| self.set.is_none_or(|set| *wanted < set));
-        if let Some(at) = earlier {
-            match &mut self.timer {
-                Some(timer) => timer.as_mut().reset(at),
-                none => *none = Some(runtime.timer(at)),
-            }
-            self.set = Some(at);
+    fn set(&mut self, wanted: Option<Instant>, runtime: &dyn Runtime) {
+        let Some(at) = wanted.filter(|wanted| self.set.is_none_or(|set| *wanted < set)) else { return };
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().reset(at),
+            none => *none = Some(runtime.timer(at)),
         }
-        if self.set.is_some() && (earlier.is_some() || new_waker) {
-            if let Some(timer) = &mut self.timer {
-                if timer.as_mut().poll(cx).is_ready() {
-                    self.set = None;
-                    cx.waker().wake_by_ref();
-                }
-            }
+        self.set = Some(at);
+        self.poll();
+        if self.set.is_none() {
+            // It has fired at once.
+            self.waker.wake_by_ref();
         }
     }
 }
@@ -206,7 +208,7 @@ impl Future for Driver {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let new_waker = this.shared.bell.belongs_to(cx.waker());
+        this.shared.bell.belongs_to(cx.waker());
         let rung_by = this.shared.bell.rung_by();
         if rung_by == Bell::CALLER && !this.yielded && this.shared.runtime.yields_to_callers() {
             this.yielded = true;
@@ -214,22 +216,25 @@ impl Future for Driver {
             return Poll::Pending;
         }
         this.yielded = false;
-        this.alarm.look(cx, rung_by == 0, this.shared.runtime.now());
+        this.alarm.pass(this.shared.runtime.now());
         for _ in 0..TURNS {
             let rung_by = this.shared.bell.answer();
+            if rung_by & Bell::TIMER != 0 {
+                this.alarm.poll();
+            }
             let after = this.turn(rung_by & Bell::CALLER != 0);
             if this.closed {
                 return Poll::Ready(());
             }
             match after {
                 After::Callers => break,
-                After::Nothing if !this.settle(cx, new_waker) && this.shared.bell.sleep() => {
+                After::Nothing if !this.settle() && this.shared.bell.sleep() => {
                     return Poll::Pending;
                 }
                 After::Turn | After::Nothing => {}
             }
         }
-        this.settle(cx, new_waker);
+        this.settle();
         cx.waker().wake_by_ref();
         Poll::Pending
     }

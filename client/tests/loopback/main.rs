@@ -8,4 +8,5 @@ mod lifecycle;
 mod load;
 mod runtime;
 mod server;
+mod timers;
 mod wrong_servers;
