@@ -2,8 +2,14 @@
 //!
 //! * [`model`]: what a cluster of etcd members does, as a state machine without I/O, clock or chance of its own.
 //! * [`check`] holds what must always be true, as checkers.
+//! * [`http`]: the model behind an HTTP/2 server, on any byte stream.
+//! * [`runtime`]: a machine in virtual time, on which the whole client runs.
+//! * [`rng`]: where all chance comes from.
 
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod http;
 pub mod model;
+pub mod rng;
+pub mod runtime;

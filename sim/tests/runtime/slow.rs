@@ -1,0 +1,64 @@
+//! Slow clients of healthy servers: however slow the client is, it must not take the server for silent.
+
+use std::time::Duration;
+
+use etcdium_sim::runtime::{Profile, Range, Reactor};
+
+use crate::world::{World, all, seeds};
+
+/// 256 calls are always in flight, and the client needs up to tens of milliseconds for each poll.
+#[test]
+fn a_slow_client_does_not_blame_the_server() {
+    seeds(60, |seed| {
+        let profile = Profile {
+            poll_cost: Range::micros(100, 2_000 + 1_000 * (seed % 20)),
+            io_cost: Range::micros(10, 500),
+            ..Profile::draw(seed)
+        };
+        let world = World::new(seed, 1, profile);
+        let client = world.builder().timeout(Duration::from_secs(500)).build().unwrap();
+        world.run(&client, |client, runtime| async move {
+            let callers = (0..256).map(|n| {
+                let client = client.clone();
+                async move {
+                    for _ in 0..3 {
+                        client.put(format!("k{n}"), "v").await.unwrap();
+                    }
+                }
+            });
+            all(&runtime, callers.collect()).await;
+        });
+        let stats = client.stats();
+        assert_eq!((stats.connections_lost, stats.connects), (0, 1), "{stats:?}");
+    });
+}
+
+/// The client's processor stops now and then for up to seconds, as in a machine that is paused or overbooked.
+#[test]
+fn a_client_that_stops_does_not_blame_the_server() {
+    seeds(100, |seed| {
+        let reactor = if seed % 2 == 0 { Reactor::Eager } else { Reactor::Every(61) };
+        let profile = Profile {
+            poll_cost: Range::micros(50, 1_000),
+            pause: 5,
+            pauses: Range::micros(100_000, 4_000_000),
+            reactor,
+            ..Profile::draw(seed)
+        };
+        let world = World::new(seed, 1, profile);
+        let client = world.builder().timeout(Duration::from_secs(500)).build().unwrap();
+        world.run(&client, |client, runtime| async move {
+            let callers = (0..20).map(|n| {
+                let client = client.clone();
+                async move {
+                    for _ in 0..10 {
+                        client.put(format!("k{n}"), "v").await.unwrap();
+                    }
+                }
+            });
+            all(&runtime, callers.collect()).await;
+        });
+        let stats = client.stats();
+        assert_eq!((stats.connections_lost, stats.connects), (0, 1), "{stats:?}");
+    });
+}
