@@ -12,6 +12,7 @@
 //! | transactions | `txn/` |
 //! | leases | `lease/` |
 //! | watches | `watch/` |
+//! | a grpc-proxy in front of a cluster | `proxy.rs` |
 //! | one file per service | `rpc/` |
 //! | every error etcd gives | `status.rs` |
 //!
@@ -28,6 +29,7 @@ mod history;
 mod lease;
 mod log;
 mod member;
+mod proxy;
 mod rng;
 mod rpc;
 mod state;
@@ -41,5 +43,6 @@ pub use cluster::{Backup, Cluster};
 pub use config::{ClusterConfig, V3_4, V3_5, V3_6, V3_7};
 pub use etcdium_proto::Version;
 pub use history::{Epoch, History};
+pub use proxy::{Proxy, ProxyConfig};
 pub use status::Status;
 pub use watch::{Disorder, Refusal, WatchConfig, WatchRules};

@@ -1,5 +1,6 @@
 //! The model etcd, from outside: calls in, answers out.
 
 mod kv;
+mod proxy;
 mod support;
 mod watch;

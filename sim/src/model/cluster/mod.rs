@@ -213,9 +213,7 @@ impl Cluster {
             self.timers.remove(since + self.config.request_timeout(), Timer::Request(call));
         }
         if matches!(known.stage, Stage::Watch) {
-            if let Some(watching) = self.watches.get_mut(known.member) {
-                watching.cancel(call);
-            }
+            self.forget_watch(known.member, call);
         }
         Some(known)
     }

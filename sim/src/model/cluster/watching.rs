@@ -38,11 +38,6 @@ impl Watching {
         };
         Self { engine: WatchEngine::new(config, now, seed), at: None, leader_check: None, leaderless: 0 }
     }
-
-    /// Forgets a stream.
-    pub(super) fn cancel(&mut self, call: CallId) {
-        self.engine.cancel(call);
-    }
 }
 
 /// A member's store as its watches see it.
@@ -136,6 +131,14 @@ impl Cluster {
         self.watching(member, |engine, store| engine.message(now, store, call, message));
     }
 
+    /// A watch stream is over.
+    pub(super) fn forget_watch(&mut self, member: usize, call: CallId) {
+        if let Some(watching) = self.watches.get_mut(member) {
+            watching.engine.cancel(call);
+            self.watch_timer(member);
+        }
+    }
+
     /// The member has applied what follows `before`.
     pub(super) fn watch_applied(&mut self, now: Instant, member: usize, before: i64) {
         let after = self.members.get(member).map_or(before, |member| member.position.revision);
@@ -164,6 +167,18 @@ impl Cluster {
         };
         let view = View::new(&self.state.store, known.position.revision, known.position.compacted);
         act(&mut watching.engine, &Seen { view, answerer });
+        self.watch_timer(member);
+        while let Some(output) = self.watches.get_mut(member).and_then(|w| w.engine.poll_output()) {
+            match output {
+                Output::End { call, status } => self.end(call, status),
+                message @ Output::Message { .. } => self.output.push_back(message),
+            }
+        }
+    }
+
+    /// Follows the engine's timer.
+    fn watch_timer(&mut self, member: usize) {
+        let Some(watching) = self.watches.get_mut(member) else { return };
         let at = watching.engine.poll_timeout();
         if watching.at != at {
             if let Some(old) = std::mem::replace(&mut watching.at, at) {
@@ -171,12 +186,6 @@ impl Cluster {
             }
             if let Some(new) = at {
                 self.timers.insert(new, Timer::Watch(member));
-            }
-        }
-        while let Some(output) = self.watches.get_mut(member).and_then(|w| w.engine.poll_output()) {
-            match output {
-                Output::End { call, status } => self.end(call, status),
-                message @ Output::Message { .. } => self.output.push_back(message),
             }
         }
     }
