@@ -15,6 +15,8 @@ pub(crate) struct Member {
     pub(crate) learner: bool,
     pub(crate) capable: bool,
     pub(crate) isolated: bool,
+    /// When its streams that need a leader end, if it finds none before.
+    pub(crate) leaderless: Option<Instant>,
     /// It applies entries this much after their commit.
     pub(crate) lag: Duration,
     pub(crate) position: Position,
@@ -40,6 +42,7 @@ impl Member {
             learner,
             capable: true,
             isolated: false,
+            leaderless: None,
             lag: Duration::ZERO,
             position,
             reads: Reads::default(),

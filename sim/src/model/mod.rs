@@ -20,8 +20,6 @@
 //! after [`ClusterConfig::commit_latency`]) and applied to one [`store::Store`], which never forgets an event. A member
 //! is a position in the log: a revision up to which it sees the store, and its own compaction revision.
 
-#![allow(dead_code, reason = "the lease service, which uses the rest, lands next")]
-
 mod call;
 mod cluster;
 mod config;

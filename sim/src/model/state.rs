@@ -47,7 +47,7 @@ pub(crate) enum Reply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeaseChange {
     Granted { id: i64, ttl: i64 },
-    Revoked { id: i64 },
+    Revoked { id: i64, ttl: i64 },
 }
 
 /// The state of the cluster as of its whole log.
@@ -173,7 +173,7 @@ impl State {
             writer.delete(Span::One(key));
         }
         let response = LeaseRevokeResponse { header: self.header() };
-        (Ok(Reply::Revoke(response)), Some(LeaseChange::Revoked { id }))
+        (Ok(Reply::Revoke(response)), Some(LeaseChange::Revoked { id, ttl: lease.ttl }))
     }
 
     fn alarm(&mut self, request: &AlarmRequest) -> AlarmResponse {

@@ -1,6 +1,12 @@
 //! The model etcd, from outside: calls in, answers out.
 
+#![allow(clippy::expect_used, dead_code, reason = "tests and their toolbox")]
+
 mod kv;
+mod lease;
+mod maintenance;
+mod members;
 mod proxy;
 mod support;
+mod txn;
 mod watch;

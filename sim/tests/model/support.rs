@@ -1,7 +1,5 @@
 //! A client of the model that knows no network.
 
-#![allow(dead_code, clippy::expect_used, reason = "a toolbox for tests")]
-
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,8 +18,12 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(config: ClusterConfig) -> Self {
+        Self::seeded(config, 1)
+    }
+
+    pub(crate) fn seeded(config: ClusterConfig, seed: u64) -> Self {
         let now = Instant::now();
-        Self { cluster: Cluster::new(config, now, 1), now, next: 0, received: Vec::new() }
+        Self { cluster: Cluster::new(config, now, seed), now, next: 0, received: Vec::new() }
     }
 
     pub(crate) fn single() -> Self {
@@ -55,9 +57,18 @@ impl Rig {
 
     /// Opens a call without sending anything.
     pub(crate) fn open(&mut self, member: usize, path: &str, require_leader: bool) -> CallId {
+        self.open_as(CallStart { call: CallId(0), member, path, require_leader, timeout: None })
+    }
+
+    pub(crate) fn open_with_timeout(&mut self, member: usize, path: &str, timeout: Duration) -> CallId {
+        let timeout = Some(timeout);
+        self.open_as(CallStart { call: CallId(0), member, path, require_leader: false, timeout })
+    }
+
+    fn open_as(&mut self, start: CallStart<'_>) -> CallId {
         self.next += 1;
         let call = CallId(self.next);
-        self.cluster.open(self.now, CallStart { call, member, path, require_leader, timeout: None });
+        self.cluster.open(self.now, CallStart { call, ..start });
         self.drain();
         call
     }
@@ -166,4 +177,39 @@ pub(crate) fn delete(key: &str, end: &str) -> DeleteRangeRequest {
 
 pub(crate) fn keys(response: &RangeResponse) -> Vec<String> {
     response.kvs.iter().map(|kv| String::from_utf8_lossy(&kv.key).into_owned()).collect()
+}
+
+pub(crate) fn compare(target: compare::CompareTarget, union: compare::TargetUnion, key: &str) -> Compare {
+    Compare { key: bytes(key), target: target as i32, target_union: Some(union), ..Compare::default() }
+}
+
+pub(crate) fn op(request: request_op::Request) -> RequestOp {
+    RequestOp { request: Some(request) }
+}
+
+pub(crate) fn text(status: Status) -> (u32, String) {
+    (status.code, status.message.into_owned())
+}
+
+pub(crate) const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
+
+impl Rig {
+    /// Grants lease `id`.
+    pub(crate) fn grant(&mut self, id: i64, ttl: i64) {
+        self.call(&LeaseGrantRequest { id, ttl });
+    }
+
+    /// Asks on a keep-alive stream.
+    pub(crate) fn renew(&mut self, call: CallId, id: i64) {
+        self.send(call, &LeaseKeepAliveRequest { id });
+    }
+
+    /// The answers of a keep-alive stream so far: lease and TTL.
+    pub(crate) fn renewals(&self, call: CallId) -> Vec<(i64, i64)> {
+        let answers = self.messages(call).into_iter();
+        answers
+            .map(|message| LeaseKeepAliveResponse::decode(message).expect("an answer that decodes"))
+            .map(|answer| (answer.id, answer.ttl))
+            .collect()
+    }
 }

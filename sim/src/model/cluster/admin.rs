@@ -18,6 +18,7 @@ impl Cluster {
             known.up = false;
         }
         self.reconsider(now);
+        self.note_leaders(now);
     }
 
     /// The member's process starts again with what it had applied, and catches up.
@@ -33,8 +34,10 @@ impl Cluster {
         if known.position.index < base.index {
             known.position = base;
         }
+        self.forget_leadership(member);
         self.apply_due(now, member);
         self.reconsider(now);
+        self.note_leaders(now);
     }
 
     /// The member's process runs.
@@ -60,6 +63,7 @@ impl Cluster {
         }
         known.isolated = isolated;
         self.reconsider(now);
+        self.note_leaders(now);
         if !isolated && self.raft.leader().is_some() {
             self.leader_found(now, member);
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::{Call, Cluster, Stage, Timer};
+use crate::model::lease::KeepAlive;
 use crate::model::rpc::Rpc;
 use crate::model::status::{DEADLINE_EXCEEDED, NO_LEADER, NOT_CAPABLE, NOT_SUPPORTED_FOR_LEARNER};
 use crate::model::{CallId, CallStart, Status};
@@ -33,7 +34,11 @@ impl Cluster {
             Err(status) => return self.end(call, status),
         };
         let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
-        self.calls.insert(call, Call { member, require_leader, deadline, stage: Stage::Request(rpc) });
+        let stage = match rpc {
+            Rpc::LeaseKeepAlive => Stage::KeepAlive(KeepAlive::default()),
+            rpc => Stage::Request(rpc),
+        };
+        self.calls.insert(call, Call { member, require_leader, deadline, stage });
         if let Some(deadline) = deadline {
             self.timers.insert(deadline, Timer::Deadline(call));
         }
@@ -62,16 +67,20 @@ impl Cluster {
             Stage::Request(rpc) => self.dispatch(now, asked, rpc, message),
             Stage::Watch => self.watch_request(now, asked.member, call, message),
             // A unary call has one message; grpc-go does not look at more.
-            Stage::Proposed { .. } | Stage::Blocked | Stage::Reading(_) => {}
+            Stage::KeepAlive(_) => self.keep_alive_message(now, asked, message),
+            Stage::Proposed { .. } | Stage::Blocked | Stage::Reading(_) | Stage::TimeToLive { .. } => {}
         }
     }
 
     /// The client will send no more.
     pub fn finish(&mut self, now: Instant, call: CallId) {
-        self.advance(now);
+        let now = self.advance(now);
         let Some(known) = self.calls.get(&call) else { return };
-        if matches!(known.stage, Stage::Request(_)) {
-            self.end(call, Status::internal("unexpected EOF"));
+        let asked = Asked { call, member: known.member };
+        match known.stage {
+            Stage::Request(_) => self.end(call, Status::internal("unexpected EOF")),
+            Stage::KeepAlive(_) => self.keep_alive_finish(now, asked),
+            _ => {}
         }
     }
 

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::history::{Epoch, History, Past};
+use super::lease::{Asks, KeepAlive, Lessor};
 use super::log::{Log, Position};
 use super::member::Member;
 use super::rng::Rng;
@@ -41,7 +42,7 @@ use watching::Watching;
 #[derive(Debug)]
 pub struct Cluster {
     pub(crate) config: ClusterConfig,
-    rng: Rng,
+    pub(crate) rng: Rng,
     now: Instant,
     cluster_id: u64,
     pub(crate) state: State,
@@ -50,13 +51,15 @@ pub struct Cluster {
     /// The watches of each member.
     watches: Vec<Watching>,
     pub(crate) raft: Raft,
-    calls: BTreeMap<CallId, Call>,
+    pub(crate) calls: BTreeMap<CallId, Call>,
+    pub(crate) lessor: Lessor,
+    pub(crate) asks: Asks,
     /// Proposals made to a leader and not committed yet.
     in_flight: VecDeque<InFlight>,
     /// Proposals of members without a leader.
     blocked: Vec<Blocked>,
     output: VecDeque<Output>,
-    timers: Timers,
+    pub(crate) timers: Timers,
     past: Vec<Past>,
     restored_at: i64,
 }
@@ -69,6 +72,13 @@ pub(crate) struct Call {
     /// When the client's patience ends.
     pub(crate) deadline: Option<Instant>,
     pub(crate) stage: Stage,
+}
+
+impl Call {
+    /// It goes on until somebody ends it.
+    fn is_stream(&self) -> bool {
+        matches!(self.stage, Stage::KeepAlive(_) | Stage::Watch)
+    }
 }
 
 /// What a call waits for.
@@ -84,13 +94,10 @@ pub(crate) enum Stage {
     Reading(Read),
     /// More requests, and events: a watch stream.
     Watch,
-}
-
-impl Stage {
-    /// A stream that lasts, and so may outlive its member's leader.
-    pub(crate) fn is_lasting(&self) -> bool {
-        matches!(self, Self::Watch)
-    }
+    /// The leader: it knows how long a lease has to live.
+    TimeToLive { keys: bool },
+    /// More requests: it is a stream.
+    KeepAlive(KeepAlive),
 }
 
 impl Cluster {
@@ -114,6 +121,8 @@ impl Cluster {
             watches,
             raft: Raft::default(),
             calls: BTreeMap::new(),
+            lessor: Lessor::default(),
+            asks: Asks::default(),
             in_flight: VecDeque::new(),
             blocked: Vec::new(),
             output: VecDeque::new(),
@@ -122,6 +131,7 @@ impl Cluster {
             restored_at: 1,
         };
         cluster.elect_at_once(now);
+        cluster.note_leaders(now);
         cluster
     }
 
@@ -212,8 +222,10 @@ impl Cluster {
         if let Stage::Proposed { since } = known.stage {
             self.timers.remove(since + self.config.request_timeout(), Timer::Request(call));
         }
-        if matches!(known.stage, Stage::Watch) {
-            self.forget_watch(known.member, call);
+        match known.stage {
+            Stage::Watch => self.forget_watch(known.member, call),
+            Stage::TimeToLive { .. } | Stage::KeepAlive(_) => self.forget_ask(call),
+            _ => {}
         }
         Some(known)
     }

@@ -114,7 +114,9 @@ impl Cluster {
             self.timers.remove(committed, Timer::Commit);
             self.commit(now, member, origin, proposal);
         }
-        self.in_flight.clear();
+        for lost in std::mem::take(&mut self.in_flight) {
+            self.timers.remove(lost.committed, Timer::Commit);
+        }
     }
 
     fn commit(&mut self, now: Instant, member: usize, origin: Origin, proposal: Proposal) {
@@ -141,12 +143,21 @@ impl Cluster {
             }
             let before = known.position.revision;
             known.position = entry.after;
+            let lease = entry.lease;
             let own = entry.member == member;
             let result = if own { entry.result.take() } else { None };
             let origin = entry.origin;
             self.watch_applied(now, member, before);
             if let Some(result) = result {
                 self.conclude(member, origin, result);
+            }
+            if self.lessor.primary() == Some(member) {
+                if let Some(change) = lease {
+                    self.lease_changed(now, change);
+                }
+                self.answer_asks(now);
+            } else if self.raft.leader() == Some(member) {
+                self.promote(now);
             }
             self.serve_confirmed(member);
         }

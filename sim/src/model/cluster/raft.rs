@@ -7,6 +7,8 @@
 use std::time::Instant;
 
 use super::{Cluster, Timer};
+use crate::model::CallId;
+use crate::model::status::NO_LEADER;
 
 /// Who leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +29,8 @@ pub(crate) struct Raft {
     term: u64,
     /// The last election.
     elected: Option<Instant>,
+    /// What was committed by then.
+    elected_at_index: u64,
     /// The next one.
     election: Option<Instant>,
     /// There is to be no leader until one is set.
@@ -40,6 +44,10 @@ impl Raft {
 
     pub(crate) fn elected(&self) -> Option<Instant> {
         self.elected
+    }
+
+    pub(crate) fn elected_at_index(&self) -> u64 {
+        self.elected_at_index
     }
 
     /// The member that leads and can.
@@ -88,11 +96,14 @@ impl Cluster {
             }
             self.lose_leader(now, Leader::Lost(leader));
         }
-        if self.raft.election.is_some() || self.raft.forbidden {
+        if self.raft.forbidden {
             return;
         }
         if quorum && self.members.iter().filter(|member| !member.learner).count() == 1 {
             return self.elect_at_once(now);
+        }
+        if self.raft.election.is_some() {
+            return;
         }
         if quorum || matches!(self.raft.leader, Leader::Lost(_)) {
             let at = now + self.election_delay();
@@ -111,6 +122,7 @@ impl Cluster {
             self.elect_at_once(now);
         } else {
             self.raft.leader = Leader::None;
+            self.note_leaders(now);
         }
     }
 
@@ -128,9 +140,17 @@ impl Cluster {
 
     /// All processes are started anew.
     pub(super) fn elect_anew(&mut self, now: Instant) {
-        self.raft.leader = Leader::None;
+        self.lose_leader(now, Leader::None);
         if self.has_quorum() && !self.raft.forbidden {
             self.elect_at_once(now);
+        }
+        self.note_leaders(now);
+    }
+
+    /// A member that starts does not take itself for the leader.
+    pub(super) fn forget_leadership(&mut self, member: usize) {
+        if self.raft.leader == Leader::Lost(member) {
+            self.raft.leader = Leader::None;
         }
     }
 
@@ -142,6 +162,7 @@ impl Cluster {
         match leader {
             None => {
                 self.lose_leader(now, Leader::None);
+                self.note_leaders(now);
             }
             Some(leader) if self.raft.leader() == Some(leader) => {}
             Some(leader) if self.can_lead(leader) && self.has_quorum() => {
@@ -162,6 +183,7 @@ impl Cluster {
             self.settle_in_flight(now);
         }
         self.raft.leader = leader;
+        self.demote(now);
     }
 
     fn lead(&mut self, now: Instant, leader: usize) {
@@ -171,16 +193,60 @@ impl Cluster {
         self.raft.leader = Leader::Alive(leader);
         self.raft.term += 1;
         self.raft.elected = Some(now);
+        self.raft.elected_at_index = self.log.end().index;
+        self.promote(now);
         for member in 0..self.members.len() {
             if self.is_connected(member) {
                 self.leader_found(now, member);
             }
         }
+        self.note_leaders(now);
     }
 
     /// A member that had no leader, or a dead one, has a new one.
     pub(super) fn leader_found(&mut self, now: Instant, member: usize) {
         self.reads_meet_new_leader(now, member);
         self.propose_blocked(now, member);
+    }
+
+    /// Notes which members have no leader; if they find none, the streams that need one end at the third look, one
+    /// election time-out apart (v3rpc/interceptor.go, `monitorLeader`).
+    pub(super) fn note_leaders(&mut self, now: Instant) {
+        let election = self.config.election_timeout;
+        for member in 0..self.members.len() {
+            let leaderless = self.is_up(member) && self.leader_of(member).is_none();
+            let Some(known) = self.members.get_mut(member) else { continue };
+            match (leaderless, known.leaderless) {
+                (true, None) => {
+                    let looks =
+                        now.saturating_duration_since(known.started).as_nanos() / election.as_nanos().max(1);
+                    let at = known.started + election.saturating_mul(looks as u32 + 3);
+                    known.leaderless = Some(at);
+                    self.timers.insert(at, Timer::Leaderless(member));
+                }
+                (false, Some(at)) => {
+                    known.leaderless = None;
+                    self.timers.remove(at, Timer::Leaderless(member));
+                }
+                _ => {}
+            }
+        }
+        self.answer_asks(now);
+    }
+
+    /// Streams that need a leader have waited for one long enough.
+    pub(super) fn end_leaderless(&mut self, now: Instant, member: usize) {
+        if self.members.get(member).is_none_or(|known| known.leaderless != Some(now)) {
+            return;
+        }
+        let streams: Vec<CallId> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.member == member && call.require_leader && call.is_stream())
+            .map(|(&call, _)| call)
+            .collect();
+        for call in streams {
+            self.end(call, NO_LEADER);
+        }
     }
 }

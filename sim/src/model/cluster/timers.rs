@@ -19,8 +19,12 @@ pub(crate) enum Timer {
     Reads(usize),
     /// The watches of a member have something to do.
     Watch(usize),
-    /// A member looks whether streams that need a leader still have one.
-    LeaderCheck(usize),
+    /// A member has been without a leader for so long that its streams end.
+    Leaderless(usize),
+    /// The leader looks for expired leases.
+    Lessor,
+    /// Questions about leases have waited for too long.
+    Asks,
     /// The client's deadline of a call.
     Deadline(CallId),
     /// The server's own deadline of a proposal.
@@ -65,7 +69,9 @@ impl Cluster {
                 Timer::Apply(member) => self.apply_due(at, member),
                 Timer::Reads(member) => self.give_up_reads(at, member),
                 Timer::Watch(member) => self.watch_due(at, member),
-                Timer::LeaderCheck(member) => self.leader_check(at, member),
+                Timer::Leaderless(member) => self.end_leaderless(at, member),
+                Timer::Lessor => self.lessor_tick(at),
+                Timer::Asks => self.answer_asks(at),
                 Timer::Deadline(call) => self.deadline(call),
                 Timer::Request(call) => self.request_timed_out(call),
             }

@@ -1,4 +1,4 @@
-//! Watch streams of the members, and the loop that ends streams of a member without a leader.
+//! Watch streams of the members.
 
 use std::time::Instant;
 
@@ -8,13 +8,9 @@ use etcdium_proto::mvccpb::{Event, KeyValue, event::EventType};
 
 use super::{Call, Cluster, Stage, Timer};
 use crate::model::rpc::Answerer;
-use crate::model::status::NO_LEADER;
 use crate::model::store::{Stored, View};
 use crate::model::watch::{WatchEngine, WatchStore};
 use crate::model::{CallId, ClusterConfig, Output, Refusal, WatchConfig, WatchRules};
-
-/// Rounds without a leader after which streams that need one end (v3rpc/interceptor.go, `maxNoLeaderCnt`).
-const PATIENCE: u32 = 3;
 
 /// The watches of one member.
 #[derive(Debug)]
@@ -22,10 +18,6 @@ pub(crate) struct Watching {
     engine: WatchEngine,
     /// Its timer.
     at: Option<Instant>,
-    /// The next look for a leader; `None` while no stream needs one.
-    leader_check: Option<Instant>,
-    /// Looks in a row that found none.
-    leaderless: u32,
 }
 
 impl Watching {
@@ -36,7 +28,7 @@ impl Watching {
             progress_interval: config.progress_interval,
             disorder: config.watch_disorder,
         };
-        Self { engine: WatchEngine::new(config, now, seed), at: None, leader_check: None, leaderless: 0 }
+        Self { engine: WatchEngine::new(config, now, seed), at: None }
     }
 }
 
@@ -116,14 +108,9 @@ impl Cluster {
 
     /// A watch stream begins.
     pub(super) fn open_watch(&mut self, now: Instant, call: CallId) {
-        let Some(&mut Call { member, require_leader, ref mut stage, .. }) = self.calls.get_mut(&call) else {
-            return;
-        };
+        let Some(&mut Call { member, ref mut stage, .. }) = self.calls.get_mut(&call) else { return };
         *stage = Stage::Watch;
         self.watching(member, |engine, _| engine.open(now, call));
-        if require_leader {
-            self.look_for_leader(now, member);
-        }
     }
 
     /// A request on a watch stream.
@@ -186,49 +173,6 @@ impl Cluster {
             }
             if let Some(new) = at {
                 self.timers.insert(new, Timer::Watch(member));
-            }
-        }
-    }
-
-    /// Makes sure that the member's loop looks for a leader.
-    pub(crate) fn look_for_leader(&mut self, now: Instant, member: usize) {
-        let period = self.config.election_timeout.as_nanos().max(1);
-        let (Some(watching), Some(known)) = (self.watches.get_mut(member), self.members.get(member)) else {
-            return;
-        };
-        if watching.leader_check.is_some() {
-            return;
-        }
-        let into = now.saturating_duration_since(known.started).as_nanos() % period;
-        let at = now + std::time::Duration::from_nanos((period - into) as u64);
-        watching.leader_check = Some(at);
-        watching.leaderless = 0;
-        self.timers.insert(at, Timer::LeaderCheck(member));
-    }
-
-    /// One look for a leader.
-    pub(super) fn leader_check(&mut self, now: Instant, member: usize) {
-        let leaderless = self.leader_of(member).is_none();
-        let Some(watching) = self.watches.get_mut(member) else { return };
-        if watching.leader_check != Some(now) {
-            return;
-        }
-        watching.leaderless = if leaderless { watching.leaderless + 1 } else { 0 };
-        let ends = watching.leaderless >= PATIENCE;
-        let needy: Vec<CallId> = self
-            .calls
-            .iter()
-            .filter(|(_, call)| call.member == member && call.require_leader && call.stage.is_lasting())
-            .map(|(&call, _)| call)
-            .collect();
-        let lasts = !needy.is_empty() && !ends;
-        if ends {
-            needy.into_iter().for_each(|call| self.end(call, NO_LEADER));
-        }
-        if let Some(watching) = self.watches.get_mut(member) {
-            watching.leader_check = lasts.then(|| now + self.config.election_timeout);
-            if let Some(at) = watching.leader_check {
-                self.timers.insert(at, Timer::LeaderCheck(member));
             }
         }
     }

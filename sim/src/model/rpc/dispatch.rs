@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use etcdium_proto::etcdserverpb::{
-    AlarmRequest, CompactionRequest, DefragmentRequest, DeleteRangeRequest, MemberListRequest, PutRequest,
-    RangeRequest, StatusRequest, TxnRequest,
+    AlarmRequest, CompactionRequest, DefragmentRequest, DeleteRangeRequest, LeaseGrantRequest,
+    LeaseLeasesRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, MemberListRequest, MoveLeaderRequest,
+    PutRequest, RangeRequest, StatusRequest, TxnRequest,
 };
 use etcdium_proto::healthpb::HealthCheckRequest;
 use prost::Message;
@@ -31,6 +32,22 @@ impl Cluster {
             Rpc::Txn => self.unary(asked, message, |this, request: TxnRequest| this.txn(now, asked, request)),
             Rpc::Compact => self.unary(asked, message, |this, request: CompactionRequest| {
                 this.compaction(now, asked, request);
+            }),
+            Rpc::LeaseGrant => self.unary(asked, message, |this, request: LeaseGrantRequest| {
+                this.lease_grant(now, asked, request);
+            }),
+            Rpc::LeaseRevoke => self.unary(asked, message, |this, request: LeaseRevokeRequest| {
+                this.lease_revoke(now, asked, request);
+            }),
+            Rpc::LeaseTimeToLive => self.unary(asked, message, |this, request: LeaseTimeToLiveRequest| {
+                this.time_to_live(now, asked, request);
+            }),
+            Rpc::LeaseLeases => {
+                self.unary(asked, message, |this, _: LeaseLeasesRequest| this.lease_leases(asked));
+            }
+            Rpc::LeaseKeepAlive => self.keep_alive_message(now, asked, message),
+            Rpc::MoveLeader => self.unary(asked, message, |this, request: MoveLeaderRequest| {
+                this.move_leader(now, asked, request);
             }),
             Rpc::MemberList => self.unary(asked, message, |this, request: MemberListRequest| {
                 this.member_list(now, asked, request);

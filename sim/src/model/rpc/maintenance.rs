@@ -3,13 +3,15 @@
 use std::time::Instant;
 
 use etcdium_proto::etcdserverpb::{
-    AlarmRequest, AlarmType, DefragmentResponse, DowngradeInfo, StatusResponse,
+    AlarmRequest, AlarmType, DefragmentResponse, DowngradeInfo, MoveLeaderRequest, MoveLeaderResponse,
+    StatusResponse,
 };
 
 use crate::model::Cluster;
 use crate::model::cluster::Asked;
 use crate::model::config::{V3_6, release};
 use crate::model::state::Proposal;
+use crate::model::status::{BAD_LEADER_TRANSFEREE, NOT_LEADER};
 
 impl Cluster {
     /// Answers from what the member has, learner or not.
@@ -46,6 +48,21 @@ impl Cluster {
 
     pub(super) fn alarm(&mut self, now: Instant, asked: Asked, request: AlarmRequest) {
         self.propose_call(now, asked, Proposal::Alarm(request));
+    }
+
+    /// Only the leader gives its place away, and not to a learner. The answer has no header.
+    pub(super) fn move_leader(&mut self, now: Instant, asked: Asked, request: MoveLeaderRequest) {
+        if self.raft.leader() != Some(asked.member) {
+            return self.end(asked.call, NOT_LEADER);
+        }
+        let target = (0..self.members.len()).find(|&member| self.member_id(member) == request.target_id);
+        match target {
+            Some(target) if self.members.get(target).is_some_and(|target| !target.learner) => {
+                self.set_leader(now, Some(target));
+                self.answer(asked.call, &MoveLeaderResponse::default());
+            }
+            _ => self.end(asked.call, BAD_LEADER_TRANSFEREE),
+        }
     }
 
     /// Gives back what compaction has set free. The answer has no header.

@@ -4,6 +4,7 @@ mod cluster;
 mod dispatch;
 mod health;
 mod kv;
+mod lease;
 mod maintenance;
 pub(crate) mod quota;
 
@@ -21,10 +22,16 @@ pub(crate) enum Rpc {
     DeleteRange,
     Txn,
     Compact,
+    LeaseGrant,
+    LeaseRevoke,
+    LeaseKeepAlive,
+    LeaseTimeToLive,
+    LeaseLeases,
     MemberList,
     Status,
     Alarm,
     Defragment,
+    MoveLeader,
     Health,
     Watch,
 }
@@ -43,11 +50,17 @@ impl Rpc {
             "/etcdserverpb.KV/Txn" => Self::Txn,
             "/etcdserverpb.KV/Compact" => Self::Compact,
             "/etcdserverpb.KV/RangeStream" if has(path, version) => Self::RangeStream,
+            "/etcdserverpb.Lease/LeaseGrant" => Self::LeaseGrant,
+            "/etcdserverpb.Lease/LeaseRevoke" => Self::LeaseRevoke,
+            "/etcdserverpb.Lease/LeaseKeepAlive" => Self::LeaseKeepAlive,
+            "/etcdserverpb.Lease/LeaseTimeToLive" => Self::LeaseTimeToLive,
+            "/etcdserverpb.Lease/LeaseLeases" => Self::LeaseLeases,
             "/etcdserverpb.Cluster/MemberList" => Self::MemberList,
             "/etcdserverpb.Maintenance/Status" => Self::Status,
             "/etcdserverpb.Maintenance/Alarm" => Self::Alarm,
             "/etcdserverpb.Maintenance/Defragment" => Self::Defragment,
             "/etcdserverpb.Watch/Watch" => Self::Watch,
+            "/etcdserverpb.Maintenance/MoveLeader" => Self::MoveLeader,
             "/grpc.health.v1.Health/Check" => Self::Health,
             _ => return Err(unknown(path)),
         };
@@ -56,7 +69,7 @@ impl Rpc {
 
     /// The client may send more than one message, or the server.
     pub(crate) fn is_stream(self) -> bool {
-        matches!(self, Self::RangeStream | Self::Watch)
+        matches!(self, Self::RangeStream | Self::LeaseKeepAlive | Self::Watch)
     }
 }
 
