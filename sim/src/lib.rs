@@ -4,6 +4,7 @@
 //! * [`check`] holds what must always be true, as checkers.
 //! * [`http`]: the model behind an HTTP/2 server, on any byte stream.
 //! * [`runtime`]: a machine in virtual time, on which the whole client runs.
+//! * [`serve`]: [`SimServer`], the model on real sockets: an etcd for tests.
 //! * [`rng`]: where all chance comes from.
 
 #![forbid(unsafe_code)]
@@ -13,3 +14,6 @@ pub mod http;
 pub mod model;
 pub mod rng;
 pub mod runtime;
+pub mod serve;
+
+pub use serve::SimServer;

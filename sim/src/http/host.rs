@@ -137,7 +137,7 @@ impl Host {
     async fn tick(self) {
         loop {
             let Some(at) = self.next_timeout().await else { return };
-            let sleep = self.inner.runner.sleep_until(at);
+            let sleep = self.inner.runner.clone().sleep_until(at);
             let changed = std::future::poll_fn(|cx| self.poll_rearm(cx, at));
             futures_lite::future::or(sleep, changed).await;
             self.handle_timeout();

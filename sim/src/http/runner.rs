@@ -20,7 +20,7 @@ pub trait Runner: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> Instant;
 
     /// Completes when it is `at`.
-    fn sleep_until(&self, at: Instant) -> BoxFuture<()>;
+    fn sleep_until(self: Arc<Self>, at: Instant) -> BoxFuture<()>;
 }
 
 /// A runner as hyper wants it.

@@ -368,7 +368,7 @@ impl Runner for Servers {
         state.instant(state.now)
     }
 
-    fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
+    fn sleep_until(self: Arc<Self>, at: Instant) -> BoxFuture<()> {
         Box::pin(Alarm::new(self.shared.clone(), Side::Server, at))
     }
 }
