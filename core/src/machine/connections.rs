@@ -89,7 +89,13 @@ pub(super) struct Connection {
 pub(super) struct Probe {
     pub(super) call: CallKey,
     pub(super) until: Instant,
+    /// Whether `until` is the end of a last chance.
+    last_chance: bool,
 }
+
+/// How long what came before a probe's time-out may lie unread: a probe ends with a last chance of this length. A client
+/// that was itself stopped, by its machine or by other work, wakes to timers that are due and to answers nobody has read.
+const LAST_CHANCE: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -299,9 +305,9 @@ impl Core {
         let request = HealthCheckRequest::default();
         let Ok(message) = frame::encode(&request, usize::MAX, &mut self.arena) else { return };
         let call = self.calls.insert(Call::new(Owner::Probe, key, self.config.max_response));
-        let until = self.later(self.config.probe_timeout);
+        let until = self.later(self.config.probe_timeout.saturating_sub(LAST_CHANCE));
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.probe = Some(Probe { call, until });
+            connection.probe = Some(Probe { call, until, last_chance: false });
         }
         self.stats.probes += 1;
         event!(DEBUG, "the server is silent: probing it", connection = key);
@@ -328,6 +334,15 @@ impl Core {
     }
 
     pub(super) fn probe_timeout(&mut self, key: ConnectionKey) {
+        let last = self.later(LAST_CHANCE.min(self.config.probe_timeout));
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Some(probe) = &mut connection.probe else { return };
+        let late = self.now.saturating_duration_since(probe.until) > LAST_CHANCE / 2;
+        if late || !probe.last_chance {
+            (probe.until, probe.last_chance) = (last, true);
+            self.timers.arm(last, Timer::Probe(key));
+            return;
+        }
         self.transmits.push_back(Transmit::Disconnect(key));
         let silence = self.config.silence.saturating_add(self.config.probe_timeout);
         let silence = format!("no byte for {silence:?}");

@@ -87,9 +87,11 @@ fn a_silent_server_is_down_after_three_seconds_and_its_calls_move_on() {
             }
         }
     }
-    world.advance(s(3) - ms(1));
+    world.advance(s(3) - ms(101));
     assert_eq!(world.probes().len(), 1);
     assert_eq!(world.core.timeout_reason(), Some(TimerReason::Probe));
+    world.advance(ms(100));
+    assert!(world.dropped.is_empty());
     world.advance(ms(1));
     assert!(world.dropped.contains(&on_a));
     assert_eq!(down(&world, "a"), Some(CauseKind::Silent));
@@ -255,4 +257,32 @@ fn a_lost_probe_goes_with_its_connection() {
     world.answer(world.call(), &range_response(1));
     world.take(&read).unwrap();
     world.assert_clean();
+}
+
+/// The client itself stood still, so the answer lies unread: that is not the server's silence.
+#[test]
+fn a_client_that_was_stopped_reads_before_it_judges() {
+    for stops in [&[s(5)][..], &[ms(1_950), ms(300)], &[ms(1_899), ms(151), ms(151), s(9)]] {
+        let mut world = World::connected(1);
+        let op = world.start(&put("k"), &within(s(100)));
+        world.advance(s(1));
+        assert_eq!(world.probes().len(), 1);
+        for stop in stops {
+            world.now += *stop;
+            world.core.handle_timeout(world.now);
+            assert_eq!(down(&world, "a"), None, "{stops:?}");
+        }
+        world.answer(world.op_calls()[0], &put_response(1));
+        world.take(&op).unwrap();
+        world.advance(s(20));
+        assert!(world.dropped.is_empty());
+    }
+    // It is judged in the end, a tenth of a second after the client runs again.
+    let mut world = World::connected(1);
+    let _op = world.start(&put("k"), &within(s(100)));
+    world.advance(s(1));
+    world.now += s(5);
+    world.core.handle_timeout(world.now);
+    world.advance(ms(100));
+    assert_eq!(down(&world, "a"), Some(CauseKind::Silent));
 }

@@ -1,0 +1,110 @@
+//! An etcd inside of a process, as users have it: over real sockets, with faults on request.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic")]
+
+use std::time::Duration;
+
+use etcdium_sim::SimServer;
+use etcdium_sim::model::V3_4;
+use etcdium_smol::{Client, ErrorKind, EtcdError};
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let late = async {
+        smol::Timer::after(Duration::from_secs(60)).await;
+        panic!("the test does not end");
+    };
+    smol::block_on(smol::future::or(future, late))
+}
+
+async fn client(server: &SimServer) -> Client {
+    etcdium_smol::builder().endpoints(server.endpoints()).connect().await.unwrap()
+}
+
+#[test]
+fn it_starts_answers_and_stops() {
+    let server = SimServer::start().unwrap();
+    let address = server.addresses()[0];
+    assert!(address.ip().is_loopback() && address.port() != 0);
+    block_on(async {
+        let client = client(&server).await;
+        let put = client.put("k", "v").await.unwrap();
+        assert_eq!(put.header.revision.get(), server.revision());
+        assert_eq!(client.get("k").await.unwrap().kvs[0].value, "v");
+    });
+    drop(server);
+    // The port is free again.
+    drop(SimServer::builder().listen(address).version(V3_4).start().unwrap());
+}
+
+#[test]
+fn members_die_and_come_back() {
+    let server = SimServer::builder().members(3).start().unwrap();
+    block_on(async {
+        let client = client(&server).await;
+        for member in 0..3 {
+            client.put("k", format!("{member}")).await.unwrap();
+            server.kill(member);
+            assert!(!server.is_up(member));
+            assert_eq!(
+                client.get("k").timeout(Duration::from_secs(30)).await.unwrap().kvs[0].value,
+                format!("{member}")
+            );
+            server.restart(member).unwrap();
+            assert!(server.is_up(member));
+        }
+        server.kill(7);
+        server.restart(7).unwrap();
+    });
+}
+
+#[test]
+fn connections_break_stall_and_are_refused() {
+    let server = SimServer::start().unwrap();
+    block_on(async {
+        let client = client(&server).await;
+        client.put("k", "v").await.unwrap();
+
+        server.cut_connections(0);
+        client.get("k").await.unwrap();
+        assert_eq!(client.stats().connections_lost, 1);
+
+        server.refuse_connections(0);
+        client.get("k").await.unwrap();
+        server.cut_connections(0);
+        let error = client.get("k").timeout(Duration::from_millis(300)).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Timeout { .. } | ErrorKind::Unavailable), "{error:?}");
+        server.restart(0).unwrap();
+        client.get("k").await.unwrap();
+
+        server.pause_connections(0, true);
+        let error = client.put("k", "v").timeout(Duration::from_millis(100)).await.unwrap_err();
+        assert!(error.is_timeout(), "{error:?}");
+        server.pause_connections(0, false);
+        client.put("k", "v").await.unwrap();
+    });
+}
+
+#[test]
+fn the_cluster_misbehaves_on_request() {
+    let server = SimServer::builder().members(3).start().unwrap();
+    block_on(async {
+        let client = client(&server).await;
+        let first = client.put("k", "1").await.unwrap().header.revision;
+        client.put("k", "2").await.unwrap();
+        server.compact(server.revision());
+        let error = client.get("k").revision(first).await.unwrap_err();
+        assert_eq!(error.etcd(), Some(EtcdError::Compacted));
+
+        server.set_leader(None);
+        let error = client.put("k", "3").timeout(Duration::from_millis(300)).await.unwrap_err();
+        assert!(error.is_timeout() || error.etcd() == Some(EtcdError::NoLeader), "{error:?}");
+        server.set_leader(Some(1));
+        client.put("k", "3").await.unwrap();
+
+        let lagging = server.endpoints().swap_remove(2);
+        server.set_lag(2, Duration::from_secs(600));
+        client.put("k", "4").endpoint(&server.endpoints()[1]).await.unwrap();
+        let stale = client.get("k").serializable().endpoint(lagging).await.unwrap();
+        assert_eq!(stale.kvs[0].value, "3");
+    });
+}
