@@ -80,8 +80,7 @@ impl Driver {
     }
 
     /// One turn.
-    fn turn(&mut self, called: bool) -> After {
-        let now = self.shared.runtime.now();
+    fn turn(&mut self, called: bool, now: Instant) -> After {
         let mut unread = false;
         let mut news = called || self.deadline.is_some_and(|deadline| deadline <= now);
         for link in self.links.iter_mut() {
@@ -216,13 +215,17 @@ impl Future for Driver {
             return Poll::Pending;
         }
         this.yielded = false;
-        this.alarm.pass(this.shared.runtime.now());
-        for _ in 0..TURNS {
+        let mut now = this.shared.runtime.now();
+        this.alarm.pass(now);
+        for turn in 0..TURNS {
+            if turn > 0 {
+                now = this.shared.runtime.now();
+            }
             let rung_by = this.shared.bell.answer();
             if rung_by & Bell::TIMER != 0 {
                 this.alarm.poll();
             }
-            let after = this.turn(rung_by & Bell::CALLER != 0);
+            let after = this.turn(rung_by & Bell::CALLER != 0, now);
             if this.closed {
                 return Poll::Ready(());
             }

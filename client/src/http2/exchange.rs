@@ -133,7 +133,6 @@ impl Exchange {
     /// Goes on as far as it can. Gives back the cell of an answer that came.
     pub(crate) fn poll(&mut self, news: &mut Vec<News>) -> Option<Box<dyn Cell<Answer>>> {
         let Self { token, waker, stage } = self;
-        token.taken();
         let mut cx = Context::from_waker(waker);
         match core::mem::replace(stage, Stage::Vacant) {
             Stage::Asked { call, mut answer } => {

@@ -30,6 +30,7 @@ use etcdium_core::{
     CallKey, Cause, CauseKind, Connect, ConnectionKey, Core, EndpointInput, Open, ResetCause, WrongServer,
 };
 use etcdium_proto::Method;
+use http::uri::PathAndQuery;
 use http::{Request, Uri};
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 
@@ -40,7 +41,7 @@ use self::frames::{Frames, GoAway, Seen};
 pub(crate) use self::line::Line;
 pub(crate) use self::links::{Keyed, Links};
 use self::message::Message;
-use self::ready::{Flag, Id, ReadyList, Token};
+use self::ready::{Flag, ReadySet};
 use self::spawner::Spawner;
 use self::wire::Wire;
 
@@ -58,7 +59,6 @@ const ROUNDS: usize = 32;
 
 /// A future hyper handed over.
 struct Task {
-    token: Arc<Token>,
     waker: Waker,
     future: Option<Box<dyn Cell<()>>>,
 }
@@ -86,11 +86,13 @@ pub(crate) struct Http2 {
     new_tasks: Vec<Box<dyn Cell<()>>>,
     tasks: Vec<Task>,
     free_tasks: Vec<u32>,
+    ready_tasks: ReadySet,
+    /// Empty cells, on their way back to the spawner.
+    spent: Vec<Box<dyn Cell<()>>>,
     /// By their call's slot.
     exchanges: Vec<Exchange>,
+    ready_exchanges: ReadySet,
     answers: Spares<Answer>,
-    ready: Arc<ReadyList>,
-    batch: Vec<Id>,
     news: Vec<News>,
     /// Whether an exchange waits for the end of the connection.
     any_lost: bool,
@@ -160,10 +162,11 @@ impl Http2 {
             new_tasks,
             tasks: Vec::new(),
             free_tasks: Vec::new(),
+            ready_tasks: ReadySet::default(),
+            spent: Vec::new(),
             exchanges: Vec::new(),
+            ready_exchanges: ReadySet::default(),
             answers: Spares::default(),
-            ready: Arc::default(),
-            batch: Vec::new(),
             news: Vec::new(),
             any_lost: false,
             life: Life::Opening,
@@ -270,7 +273,8 @@ impl Http2 {
         let uri = Uri::builder()
             .scheme("http")
             .authority(&*self.authority)
-            .path_and_query(method.path())
+            // Static: to clone it counts nothing.
+            .path_and_query(PathAndQuery::from_static(method.path()))
             .build()
             // An address makes sure of its authority, the method table of its paths.
             .unwrap_or_default();
@@ -290,8 +294,7 @@ impl Http2 {
         let uri = self.uri(open.method);
         let slot = call.slot();
         for slot in self.exchanges.len()..=slot {
-            self.exchanges
-                .push(Exchange::new(Arc::new(Token::new(Id::Exchange(slot as u32), self.ready.clone()))));
+            self.exchanges.push(Exchange::new(Arc::new(self.ready_exchanges.token(slot))));
         }
         let exchange = &mut self.exchanges[slot];
         let mut request = Request::new(Message::new(open.message, call.serial(), exchange.token().clone()));
@@ -356,6 +359,7 @@ impl Http2 {
         let mut busy = false;
         if self.dispatch_flag.take() && self.dispatch_end.is_none() {
             busy = true;
+            self.spawner.put(&mut self.spent);
             let mut cx = Context::from_waker(&self.dispatch_waker);
             if let Poll::Ready(end) = Pin::new(&mut self.dispatch).poll(&mut cx) {
                 self.dispatch_end = Some(end);
@@ -377,16 +381,19 @@ impl Http2 {
             self.poll_task(index);
         }
         self.new_tasks = new_tasks;
-        let mut batch = core::mem::take(&mut self.batch);
-        self.ready.swap(&mut batch);
-        for id in batch.drain(..) {
-            busy = true;
-            match id {
-                Id::Task(index) => self.poll_task(index as usize),
-                Id::Exchange(slot) => self.poll_exchange(slot as usize),
+        // First those that may have answers for exchanges.
+        for word in 0..self.ready_tasks.words() {
+            for index in self.ready_tasks.take(word) {
+                busy = true;
+                self.poll_task(index);
             }
         }
-        self.batch = batch;
+        for word in 0..self.ready_exchanges.words() {
+            for slot in self.ready_exchanges.take(word) {
+                busy = true;
+                self.poll_exchange(slot);
+            }
+        }
         busy
     }
 
@@ -397,18 +404,17 @@ impl Http2 {
             return index as usize;
         }
         let index = self.tasks.len();
-        let token = Arc::new(Token::new(Id::Task(index as u32), self.ready.clone()));
-        self.tasks.push(Task { waker: Waker::from(token.clone()), token, future: Some(future) });
+        let waker = Waker::from(Arc::new(self.ready_tasks.token(index)));
+        self.tasks.push(Task { waker, future: Some(future) });
         index
     }
 
     fn poll_task(&mut self, index: usize) {
         let Some(task) = self.tasks.get_mut(index) else { return };
-        task.token.taken();
         let Some(future) = &mut task.future else { return };
         if future.poll(&mut Context::from_waker(&task.waker)).is_ready() {
             if let Some(cell) = task.future.take() {
-                self.spawner.put(cell);
+                self.spent.push(cell);
             }
             self.free_tasks.push(index as u32);
         }

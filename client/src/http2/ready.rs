@@ -1,51 +1,87 @@
-//! Who of a connection's futures wants to be polled: a flag for each of the two that always live, a list for the rest.
+//! Who of a connection's futures wants to be polled: a flag for each of the two that always live, a bit for each of the
+//! rest.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::Wake;
 
-use crate::shared::lock;
-
-/// Ids of futures to poll, in the order they were woken.
+/// Places of futures that want to be polled, in the order of their numbers. To wake one is one atomic step: several
+/// come with every call.
 #[derive(Debug, Default)]
-pub(crate) struct ReadyList(Mutex<Vec<Id>>);
-
-/// One future of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Id {
-    /// One that hyper handed over.
-    Task(u32),
-    /// The response to a call.
-    Exchange(u32),
+pub(crate) struct ReadySet {
+    /// Whether any bit may be set.
+    any: Arc<Flag>,
+    /// A bit for each place.
+    words: Vec<Arc<AtomicU64>>,
 }
 
-impl ReadyList {
-    /// Swaps the list with an empty one.
-    pub(crate) fn swap(&self, other: &mut Vec<Id>) {
-        core::mem::swap(&mut *lock(&self.0), other);
+impl ReadySet {
+    /// The waker of a place.
+    pub(crate) fn token(&mut self, place: usize) -> Token {
+        let word = place / 64;
+        if self.words.len() <= word {
+            self.words.resize_with(word + 1, Arc::default);
+        }
+        Token {
+            any: self.any.clone(),
+            word: self.words[word].clone(),
+            bit: 1 << (place % 64),
+            handed_over: AtomicU64::new(0),
+        }
+    }
+
+    /// Shows whether the set or a token of it lives.
+    #[cfg(test)]
+    pub(crate) fn watch(&self) -> std::sync::Weak<Flag> {
+        Arc::downgrade(&self.any)
+    }
+
+    /// How many words of places there are to [`take`](Self::take); none while nobody was woken since the last time.
+    pub(crate) fn words(&self) -> usize {
+        if self.any.take() { self.words.len() } else { 0 }
+    }
+
+    /// Takes out the places of one word that want to be polled. A wake from then on puts a place in again.
+    pub(crate) fn take(&self, word: usize) -> Places {
+        let bits = match &*self.words[word] {
+            // Mostly empty, and a plain read is cheaper than a swap.
+            none if none.load(Ordering::Acquire) == 0 => 0,
+            some => some.swap(0, Ordering::AcqRel),
+        };
+        Places { first: word * 64, bits }
+    }
+}
+
+/// Places taken out of a [`ReadySet`].
+pub(crate) struct Places {
+    first: usize,
+    bits: u64,
+}
+
+impl Iterator for Places {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        if self.bits == 0 {
+            return None;
+        }
+        let place = self.first + self.bits.trailing_zeros() as usize;
+        self.bits &= self.bits - 1;
+        Some(place)
     }
 }
 
 /// The waker of one place for futures: used by one after the other. A wake that comes late wakes the next for nothing.
 #[derive(Debug)]
 pub(crate) struct Token {
-    id: Id,
-    queued: AtomicBool,
-    list: Arc<ReadyList>,
+    any: Arc<Flag>,
+    word: Arc<AtomicU64>,
+    bit: u64,
     /// The serial number of the latest call here whose message was handed to HTTP/2, plus one.
     handed_over: AtomicU64,
 }
 
 impl Token {
-    pub(crate) fn new(id: Id, list: Arc<ReadyList>) -> Self {
-        Self { id, queued: AtomicBool::new(false), list, handed_over: AtomicU64::new(0) }
-    }
-
-    /// To be called before its future is polled: a wake from then on queues it again.
-    pub(crate) fn taken(&self) {
-        self.queued.store(false, Ordering::Release);
-    }
-
     /// Notes that the message of a call was handed over.
     pub(crate) fn hand_over(&self, serial: u64) {
         self.handed_over.store(serial + 1, Ordering::Release);
@@ -63,9 +99,9 @@ impl Wake for Token {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
-            lock(&self.list.0).push(self.id);
-        }
+        self.word.fetch_or(self.bit, Ordering::AcqRel);
+        // Afterwards: whoever takes the flag sees the bit.
+        self.any.set();
     }
 }
 
@@ -91,5 +127,28 @@ impl Wake for Flag {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.set();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(set: &ReadySet) -> Vec<usize> {
+        (0..set.words()).flat_map(|word| set.take(word)).collect()
+    }
+
+    #[test]
+    fn who_was_woken_is_taken_once() {
+        let mut set = ReadySet::default();
+        let tokens: Vec<Arc<Token>> = (0..200).map(|place| Arc::new(set.token(place))).collect();
+        assert_eq!(take(&set), []);
+        for place in [199, 0, 64, 63, 64] {
+            tokens[place].wake_by_ref();
+        }
+        assert_eq!(take(&set), [0, 63, 64, 199]);
+        assert_eq!(take(&set), []);
+        tokens[63].wake_by_ref();
+        assert_eq!(take(&set), [63]);
     }
 }

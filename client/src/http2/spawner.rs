@@ -6,12 +6,20 @@ use std::sync::{Arc, Mutex};
 use hyper::rt::Executor;
 
 use super::cell::{Cell, Spares};
+use super::ready::Flag;
 use crate::shared::lock;
 
 /// Collects the futures hyper hands over, for the connection to take and poll. They own clones of it: it must not keep
 /// them for longer than a round.
 #[derive(Clone, Default)]
-pub(crate) struct Spawner(Arc<Mutex<Inbox>>);
+pub(crate) struct Spawner(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    /// Whether there is a new future.
+    any: Flag,
+    inbox: Mutex<Inbox>,
+}
 
 #[derive(Default)]
 struct Inbox {
@@ -22,19 +30,25 @@ struct Inbox {
 impl Spawner {
     /// Moves the new futures to `into`.
     pub(crate) fn take(&self, into: &mut Vec<Box<dyn Cell<()>>>) {
-        into.append(&mut lock(&self.0).new);
+        if self.0.any.take() {
+            into.append(&mut lock(&self.0.inbox).new);
+        }
     }
 
-    /// Takes an empty cell back.
-    pub(crate) fn put(&self, cell: Box<dyn Cell<()>>) {
-        lock(&self.0).spares.put(cell);
+    /// Takes empty cells back.
+    pub(crate) fn put(&self, cells: &mut Vec<Box<dyn Cell<()>>>) {
+        if !cells.is_empty() {
+            let mut inbox = lock(&self.0.inbox);
+            cells.drain(..).for_each(|cell| inbox.spares.put(cell));
+        }
     }
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
     fn execute(&self, future: F) {
-        let mut inbox = lock(&self.0);
+        let mut inbox = lock(&self.0.inbox);
         let cell = inbox.spares.fill(future);
         inbox.new.push(cell);
+        self.0.any.set();
     }
 }
