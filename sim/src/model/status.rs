@@ -77,5 +77,4 @@ statuses! {
     NOT_SUPPORTED_FOR_LEARNER = 9 "etcdserver: rpc not supported for learner";
     BAD_LEADER_TRANSFEREE = 9 "etcdserver: bad leader transferee";
     DEADLINE_EXCEEDED = 4 "context deadline exceeded";
-    NOT_PRIMARY = 2 "not a primary lessor";
 }

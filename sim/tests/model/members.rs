@@ -311,3 +311,44 @@ fn equal_seeds_give_equal_outputs() {
     assert_eq!(run(5), run(5));
     assert_ne!(run(5).0, run(6).0);
 }
+
+#[test]
+fn a_leader_without_a_majority_believes_in_itself_for_a_while() {
+    let mut rig = Rig::three();
+    rig.grant(7, 60);
+    let stream = rig.open(0, KEEP_ALIVE, true);
+    rig.cluster.kill(rig.now, 1);
+    rig.cluster.kill(rig.now, 2);
+    let write = rig.start_with(0, &put("k", "1"), true);
+    let read = rig.start_with(0, &range("k"), true);
+    rig.renew(stream, 7);
+    assert_eq!(rig.renewals(stream), [(7, 60)]);
+    rig.pass(SECOND / 2);
+    assert_eq!((rig.status(write), rig.status(read)), (None, None));
+    rig.cluster.start(rig.now, 1);
+    rig.pass(Duration::ZERO);
+    assert_eq!(rig.cluster.leader(), Some(0));
+    assert!(rig.result::<PutResponse>(write).expect("over").is_ok());
+    assert_eq!(rig.result::<RangeResponse>(read).expect("over").expect("success").count, 1);
+}
+
+#[test]
+fn a_write_to_a_leader_that_loses_its_majority_may_be_committed_by_the_next() {
+    let mut seen = std::collections::BTreeMap::new();
+    for seed in 0..20 {
+        let mut rig = Rig::seeded(ClusterConfig { members: 3, ..ClusterConfig::default() }, seed);
+        rig.cluster.set_leader(rig.now, Some(0));
+        rig.cluster.kill(rig.now, 1);
+        rig.cluster.kill(rig.now, 2);
+        let write = rig.start(0, &put("k", "1"));
+        rig.pass(2 * SECOND);
+        assert_eq!(rig.cluster.committed_revision(), 1);
+        rig.cluster.start(rig.now, 1);
+        rig.pass(10 * SECOND);
+        let committed = rig.cluster.committed_revision() == 2;
+        let answered = rig.result::<PutResponse>(write).expect("over").is_ok();
+        assert_eq!(committed, answered, "the members elect in time for the answer");
+        *seen.entry(committed).or_insert(0) += 1;
+    }
+    assert_eq!(seen.len(), 2, "{seen:?}");
+}

@@ -7,6 +7,7 @@ use etcdium_proto::etcdserverpb::{AlarmRequest, AlarmType};
 use prost::Message;
 
 use super::{Asked, Cluster, Stage, Timer};
+use crate::model::config::V3_5;
 use crate::model::log::{Entry, Origin, Position};
 use crate::model::rpc::Answerer;
 use crate::model::state::{Proposal, Reply};
@@ -85,10 +86,10 @@ impl Cluster {
 
     /// Hands a proposal to the leader; if that one is dead and nobody knows, it is lost.
     pub(crate) fn propose(&mut self, now: Instant, member: usize, origin: Origin, proposal: Proposal) {
-        if self.raft.leader().is_none() {
+        if self.raft.acting().is_none() {
             return;
         }
-        if self.config.commit_latency.is_zero() && self.in_flight.is_empty() {
+        if self.raft.leader().is_some() && self.config.commit_latency.is_zero() && self.in_flight.is_empty() {
             return self.commit(now, member, origin, proposal);
         }
         let committed = now + self.config.commit_latency;
@@ -98,24 +99,32 @@ impl Cluster {
 
     /// The proposals whose time has come are committed.
     pub(super) fn commit_due(&mut self, now: Instant) {
-        while self.in_flight.front().is_some_and(|first| first.committed <= now) {
+        while self.raft.leader().is_some()
+            && self.in_flight.front().is_some_and(|first| first.committed <= now)
+        {
             if let Some(InFlight { member, origin, proposal, .. }) = self.in_flight.pop_front() {
                 self.commit(now, member, origin, proposal);
             }
         }
     }
 
-    /// The leader is lost: of what it was about to commit, a part from the front is committed, the rest never.
-    pub(super) fn settle_in_flight(&mut self, now: Instant) {
-        while self.rng.coin() {
-            let Some(InFlight { committed, member, origin, proposal }) = self.in_flight.pop_front() else {
-                return;
-            };
-            self.timers.remove(committed, Timer::Commit);
-            self.commit(now, member, origin, proposal);
+    /// The leader is lost: of what it was about to commit, a part from the front is committed by the next one, the rest
+    /// never.
+    pub(super) fn settle_in_flight(&mut self) {
+        for settled in &self.in_flight {
+            self.timers.remove(settled.committed, Timer::Commit);
         }
-        for lost in std::mem::take(&mut self.in_flight) {
-            self.timers.remove(lost.committed, Timer::Commit);
+        let mut survivors = 0;
+        while survivors < self.in_flight.len() && self.rng.coin() {
+            survivors += 1;
+        }
+        self.in_flight.truncate(survivors);
+    }
+
+    /// A new leader commits what its predecessor had spread.
+    pub(super) fn commit_survivors(&mut self, now: Instant) {
+        for InFlight { member, origin, proposal, .. } in std::mem::take(&mut self.in_flight) {
+            self.commit(now, member, origin, proposal);
         }
     }
 
@@ -242,7 +251,8 @@ impl Cluster {
         self.blocked.retain(|blocked| blocked.call != call);
         let status = if blocked {
             // It was not even proposed: raft had nobody to hand it to.
-            DEADLINE_EXCEEDED
+            let code = if self.config.version < V3_5 { 2 } else { DEADLINE_EXCEEDED.code };
+            Status { code, ..DEADLINE_EXCEEDED }
         } else if self.leader_failed_after(since) {
             TIMEOUT_LEADER_FAILED
         } else if self.leader_of(member).is_some() && self.raft.leader().is_none() {

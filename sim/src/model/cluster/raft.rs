@@ -2,7 +2,8 @@
 //!
 //! A leader that dies or is cut off is believed in by the others until they elect a new one, one to two election time-outs
 //! later; until then what they are asked to propose is lost. If they are no majority, they find after that time that
-//! there is no leader.
+//! there is no leader. A leader that has lost its majority believes in itself as long: what is proposed to it meanwhile is
+//! committed if the majority is back in time, and may be if not.
 
 use std::time::Instant;
 
@@ -18,7 +19,9 @@ enum Leader {
     None,
     /// A member that can.
     Alive(usize),
-    /// A member that no longer can, which nobody has noticed.
+    /// A member that reaches no majority, which nobody has noticed.
+    Stale(usize),
+    /// A member that is dead or cut off, which the others have not noticed.
     Lost(usize),
 }
 
@@ -54,6 +57,14 @@ impl Raft {
     pub(crate) fn leader(&self) -> Option<usize> {
         match self.leader {
             Leader::Alive(leader) => Some(leader),
+            Leader::None | Leader::Stale(_) | Leader::Lost(_) => None,
+        }
+    }
+
+    /// The member that leads, or believes so.
+    pub(crate) fn acting(&self) -> Option<usize> {
+        match self.leader {
+            Leader::Alive(leader) | Leader::Stale(leader) => Some(leader),
             Leader::None | Leader::Lost(_) => None,
         }
     }
@@ -67,7 +78,7 @@ impl Cluster {
         }
         match self.raft.leader {
             Leader::None => None,
-            Leader::Alive(leader) | Leader::Lost(leader) => Some(leader),
+            Leader::Alive(leader) | Leader::Stale(leader) | Leader::Lost(leader) => Some(leader),
         }
     }
 
@@ -90,11 +101,13 @@ impl Cluster {
     /// Follows a change of who is up and who reaches whom.
     pub(super) fn reconsider(&mut self, now: Instant) {
         let quorum = self.has_quorum();
-        if let Leader::Alive(leader) = self.raft.leader {
-            if quorum && self.can_lead(leader) {
-                return;
-            }
-            self.lose_leader(now, Leader::Lost(leader));
+        match self.raft.leader {
+            Leader::Alive(leader) if quorum && self.can_lead(leader) => return,
+            Leader::Stale(leader) if quorum && self.can_lead(leader) => return self.recover(now, leader),
+            Leader::Alive(leader) if self.can_lead(leader) => self.raft.leader = Leader::Stale(leader),
+            Leader::Alive(leader) => self.lose_leader(now, Leader::Lost(leader)),
+            Leader::Stale(leader) if !self.can_lead(leader) => self.lose_leader(now, Leader::Lost(leader)),
+            Leader::Stale(_) | Leader::Lost(_) | Leader::None => {}
         }
         if self.raft.forbidden {
             return;
@@ -105,7 +118,7 @@ impl Cluster {
         if self.raft.election.is_some() {
             return;
         }
-        if quorum || matches!(self.raft.leader, Leader::Lost(_)) {
+        if quorum || self.raft.leader != Leader::None {
             let at = now + self.election_delay();
             self.raft.election = Some(at);
             self.timers.insert(at, Timer::Election);
@@ -121,8 +134,24 @@ impl Cluster {
         if self.has_quorum() && !self.raft.forbidden {
             self.elect_at_once(now);
         } else {
-            self.raft.leader = Leader::None;
+            self.lose_leader(now, Leader::None);
             self.note_leaders(now);
+        }
+    }
+
+    /// The majority is back before its absence was noticed.
+    fn recover(&mut self, now: Instant, leader: usize) {
+        self.cancel_election();
+        self.raft.leader = Leader::Alive(leader);
+        self.commit_due(now);
+        for member in 0..self.members.len() {
+            self.resume_reads(now, member);
+        }
+    }
+
+    fn cancel_election(&mut self) {
+        if let Some(at) = self.raft.election.take() {
+            self.timers.remove(at, Timer::Election);
         }
     }
 
@@ -179,19 +208,18 @@ impl Cluster {
     }
 
     fn lose_leader(&mut self, now: Instant, leader: Leader) {
-        if self.raft.leader().is_some() {
-            self.settle_in_flight(now);
+        if self.raft.acting().is_some() {
+            self.settle_in_flight();
         }
         self.raft.leader = leader;
         self.demote(now);
     }
 
     fn lead(&mut self, now: Instant, leader: usize) {
-        if let Some(at) = self.raft.election.take() {
-            self.timers.remove(at, Timer::Election);
-        }
+        self.cancel_election();
         self.raft.leader = Leader::Alive(leader);
         self.raft.term += 1;
+        self.commit_survivors(now);
         self.raft.elected = Some(now);
         self.raft.elected_at_index = self.log.end().index;
         self.promote(now);

@@ -88,6 +88,16 @@ impl Cluster {
         self.ask_again(now, member);
     }
 
+    /// The question is answered after all.
+    pub(super) fn resume_reads(&mut self, now: Instant, member: usize) {
+        let Some(known) = self.members.get_mut(member) else { return };
+        if let Some((timeout, calls)) = known.reads.asking.take() {
+            known.reads.queued.splice(0..0, calls);
+            self.timers.remove(timeout, Timer::Reads(member));
+        }
+        self.ask_again(now, member);
+    }
+
     fn end_asking(&mut self, member: usize, status: &Status) {
         let asking = self.members.get_mut(member).and_then(|member| member.reads.asking.take());
         if let Some((timeout, calls)) = asking {

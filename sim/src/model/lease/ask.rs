@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::lessor::Timed;
 use crate::model::cluster::Timer;
 use crate::model::config::{V3_5, V3_7};
-use crate::model::status::{NO_LEADER, NOT_PRIMARY, TIMEOUT, TIMEOUT_APPLIED_INDEX};
+use crate::model::status::{NO_LEADER, TIMEOUT, TIMEOUT_APPLIED_INDEX};
 use crate::model::{CallId, Cluster, Status};
 
 /// How long a leader waits until it has applied what is committed.
@@ -100,10 +100,9 @@ impl Cluster {
         };
         let local = leader == ask.member;
         let or_time_out = (timed_out && !local).then_some(Err(TIMEOUT));
-        if self.raft.leader().is_none() {
-            // A leader that has lost its followers finds out when asked to renew. A dead one does not answer.
-            let new = local && ask.renew && ask.reached.is_none();
-            return if new { Some(Err(NOT_PRIMARY)) } else { timed_out.then_some(Err(TIMEOUT)) };
+        if self.raft.acting().is_none() {
+            // A dead leader does not answer.
+            return or_time_out;
         }
         let applied = self.members.get(leader).map_or(0, |leader| leader.position.index);
         let (_, index, asked) = match ask.reached {
