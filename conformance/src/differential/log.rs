@@ -1,0 +1,98 @@
+//! What a stream has delivered, watch by watch.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use etcdium_proto::etcdserverpb::WatchResponse;
+use etcdium_proto::mvccpb;
+use etcdium_sim::model::Status;
+
+use super::answer::Answer;
+
+/// One thing delivered.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Item {
+    Event(mvccpb::Event),
+    /// Anything else.
+    Answer(Answer),
+}
+
+/// What a stream has delivered since it was last compared, in order, by watch id. Renewals stand under id 0.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    items: BTreeMap<i64, Vec<Item>>,
+    end: Option<Status>,
+}
+
+impl Log {
+    pub(super) fn add(&mut self, answer: Answer) {
+        match answer {
+            Answer::Status(status) => self.end = Some(status),
+            Answer::Watch(response) => self.add_watch(response),
+            other => self.items.entry(0).or_default().push(Item::Answer(other)),
+        }
+    }
+
+    fn add_watch(&mut self, mut response: WatchResponse) {
+        let items = self.items.entry(response.watch_id).or_default();
+        let events = mem::take(&mut response.events);
+        if !events.is_empty() {
+            // How they are batched, and so what the header says, is chance.
+            (response.fragment, response.header) = (false, None);
+            items.extend(events.into_iter().map(Item::Event));
+            let plain = WatchResponse { watch_id: response.watch_id, ..Default::default() };
+            if response == plain {
+                return;
+            }
+        }
+        if response.compact_revision != 0 {
+            // Told when the server comes round to it.
+            response.header = None;
+        }
+        let progress = is_progress(&response);
+        let item = Item::Answer(Answer::Watch(response));
+        // A request for progress may have been repeated.
+        if !(progress && items.last() == Some(&item)) {
+            items.push(item);
+        }
+    }
+
+    pub(super) fn ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    pub(super) fn progress_count(&self) -> usize {
+        let answers = self.items.values().flatten();
+        answers.filter(|item| matches!(item, Item::Answer(Answer::Watch(watch)) if is_progress(watch))).count()
+    }
+
+    /// Whether there is at least as much of everything as in `other`.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        (self.ended() || !other.ended())
+            && other.items.iter().all(|(id, items)| self.items.get(id).map_or(0, Vec::len) >= items.len())
+    }
+
+    /// The first difference, as (here, there).
+    pub(super) fn differs(&self, other: &Self) -> Option<(String, String)> {
+        let empty = Vec::new();
+        for id in self.items.keys().chain(other.items.keys()) {
+            let here = self.items.get(id).unwrap_or(&empty);
+            let there = other.items.get(id).unwrap_or(&empty);
+            for at in 0..here.len().max(there.len()) {
+                let (one, two) = (here.get(at), there.get(at));
+                if one != two {
+                    let show = |item: Option<&Item>| match item {
+                        Some(item) => format!("watch {id}, item {at}: {item:?}"),
+                        None => format!("watch {id}, item {at}: nothing"),
+                    };
+                    return Some((show(one), show(two)));
+                }
+            }
+        }
+        (self.end != other.end).then(|| (format!("{:?}", self.end), format!("{:?}", other.end)))
+    }
+}
+
+fn is_progress(response: &WatchResponse) -> bool {
+    !response.created && !response.canceled && response.events.is_empty()
+}
