@@ -1,11 +1,13 @@
 //! Conformance suite of the etcdium etcd client against live etcd.
 //!
+//! * [`differential`] compares the model etcd of `etcdium-sim` with a real one.
 //! * [`etcd`] provides server binaries and starts real clusters of them.
 //! * [`scenario`] holds the cases, each written once for every runtime.
 //! * [`suite`] runs them, for the test target `live` and for the program `etcdium-conformance`.
 
 #![forbid(unsafe_code)]
 
+pub mod differential;
 pub mod etcd;
 pub mod report;
 pub mod scenario;

@@ -9,6 +9,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use etcdium_conformance::differential;
 use etcdium_conformance::etcd::provision::{self, Request};
 use etcdium_conformance::report::{HEADING, Totals, row};
 use etcdium_conformance::scenario::{self, Runtime, Scenario};
@@ -22,6 +23,9 @@ const USAGE: &str = "usage: etcdium-conformance <command>
                                   run that need no control of the servers, under a key prefix of their own that is
                                   deleted at the end.
   list                            list the cases
+  differential [--etcd 3.4|3.5|3.6|3.7|EXACT] [--scripts N] [--seed S] [--operations N] [--replay I,J,...]
+                                  run the same random scripts against the model etcd and a real one and compare every
+                                  answer; with --replay only those operations of the script S, on fresh servers
   etcd [3.4|3.5|3.6|3.7|EXACT]    provide an etcd server binary and print its path
   examples                        run the examples of etcdium-client against a live etcd";
 
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
         args.split_first().map_or(("", &[][..]), |(command, rest)| (command.as_str(), rest));
     let outcome = match (command, rest) {
         ("run", options) => run(options),
+        ("differential", options) => differential(options),
         ("list", []) => {
             print!("{}", list());
             Ok(())
@@ -114,6 +119,43 @@ fn make(suite: &Suite, trials: Vec<Trial>) -> Totals {
         }
     });
     totals
+}
+
+/// Compares the model with a real server.
+fn differential(args: &[String]) -> Result<(), Box<dyn Error>> {
+    let mut etcd = Request::from_env()?;
+    let (mut scripts, mut seed, mut operations, mut only) = (200, 1, 200, None);
+    let mut args = args.iter();
+    while let Some(option) = args.next() {
+        let value = args.next().ok_or_else(|| format!("{option} needs a value\n{USAGE}"))?;
+        match option.as_str() {
+            "--etcd" => etcd = value.parse()?,
+            "--scripts" => scripts = value.parse()?,
+            "--seed" => seed = value.parse()?,
+            "--operations" => operations = value.parse()?,
+            "--replay" => only = Some(value.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>()?),
+            _ => return Err(USAGE.into()),
+        }
+    }
+    if let Some(indices) = only {
+        let difference = differential::replay(&etcd, seed, &indices)?;
+        return difference.map_or(Ok(()), |difference| Err(difference.to_string().into()));
+    }
+    let plan = differential::Plan { etcd, scripts, seed, operations, lanes: 2, stop_after: 5 };
+    let summary = differential::run(&plan, |done| {
+        if done % 100 == 0 {
+            eprintln!("{done} of {scripts} scripts");
+        }
+    })?;
+    for shown in &summary.differences {
+        println!("{shown}\n");
+    }
+    let (count, time) = (summary.differences.len(), summary.time.as_secs_f64());
+    println!(
+        "{}: {} scripts of {operations} operations in {time:.1} s, {count} differences",
+        plan.etcd, summary.scripts
+    );
+    if count > 0 { Err(format!("{count} differences").into()) } else { Ok(()) }
 }
 
 /// Every case with its servers, needs and runtimes.

@@ -61,11 +61,6 @@ impl Log {
         self.end.is_some()
     }
 
-    pub(super) fn progress_count(&self) -> usize {
-        let answers = self.items.values().flatten();
-        answers.filter(|item| matches!(item, Item::Answer(Answer::Watch(watch)) if is_progress(watch))).count()
-    }
-
     /// Whether there is at least as much of everything as in `other`.
     pub(super) fn covers(&self, other: &Self) -> bool {
         (self.ended() || !other.ended())

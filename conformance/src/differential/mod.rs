@@ -139,9 +139,9 @@ pub fn run(plan: &Plan, each: impl Fn(u64) + Sync) -> Result<Summary, Failure> {
     };
     thread::scope(|scope| {
         let lanes: Vec<_> = (0..plan.lanes.max(1)).map(|_| scope.spawn(lane)).collect();
-        lanes.into_iter().try_for_each(|lane| {
-            lane.join().unwrap_or_else(|_| Err(Failure("a lane panicked".to_owned())))
-        })
+        lanes
+            .into_iter()
+            .try_for_each(|lane| lane.join().unwrap_or_else(|_| Err(Failure("a lane panicked".to_owned()))))
     })?;
     let differences = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Summary { scripts: done.into_inner(), time: begin.elapsed(), differences })

@@ -42,8 +42,7 @@ impl Model {
         self.calls += 1;
         let call = CallId(self.calls);
         self.open.insert(call, (kind, Vec::new()));
-        let start =
-            CallStart { call, member: 0, path: kind.path(), require_leader: false, timeout: None };
+        let start = CallStart { call, member: 0, path: kind.path(), require_leader: false, timeout: None };
         self.cluster.open(self.now(), start);
         call
     }

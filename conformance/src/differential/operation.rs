@@ -63,13 +63,25 @@ pub(super) enum Operation {
     /// Grants a lease under an id of the server's choice, or for a time too short to rely on, and revokes it at once.
     Brief(LeaseGrantRequest),
     /// Grants this lease for the shortest time, puts a key with it, and waits until both are gone.
-    Expire { lease: i64, key: &'static str },
+    Expire {
+        lease: i64,
+        key: &'static str,
+    },
     /// Sends this on a watch stream, opening it if need be.
-    Watch { stream: usize, request: WatchRequest },
+    Watch {
+        stream: usize,
+        request: WatchRequest,
+    },
     /// Renews a lease on a stream, opening it if need be.
-    KeepAlive { stream: usize, lease: i64 },
+    KeepAlive {
+        stream: usize,
+        lease: i64,
+    },
     /// Ends a stream if it is open: half-closed and waited for, or reset.
-    End { stream: usize, politely: bool },
+    End {
+        stream: usize,
+        politely: bool,
+    },
     /// Waits until all watches have delivered what there is.
     Settle,
 }

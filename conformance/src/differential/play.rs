@@ -65,14 +65,12 @@ impl Pair {
     ///
     /// After a difference the two have different pasts and are of no more use.
     pub(super) fn play(&mut self, seed: u64, indices: &[usize]) -> Result<(), Box<Difference>> {
-        let difference = |index, operation, (model, real)| {
-            Box::new(Difference { seed, index, operation, model, real })
-        };
+        let difference =
+            |index, operation, (model, real)| Box::new(Difference { seed, index, operation, model, real });
         self.clear();
         for &index in indices {
             let operation = operation(seed, index, self.known);
-            self.operate(&operation)
-                .map_err(|differ| difference(index, format!("{operation:?}"), differ))?;
+            self.operate(&operation).map_err(|differ| difference(index, format!("{operation:?}"), differ))?;
         }
         let end = indices.last().map_or(0, |last| last + 1);
         self.settle().map_err(|differ| difference(end, "the end".to_owned(), differ))
@@ -138,7 +136,7 @@ impl Pair {
 
     fn brief(&mut self, grant: &LeaseGrantRequest) -> Result<(), Differ> {
         let (mut model, mut real) = self.both(&Call::Grant(*grant));
-        let mut own = |answer: &mut Answer| match answer {
+        let own = |answer: &mut Answer| match answer {
             Answer::Grant(response) if grant.id == 0 => std::mem::take(&mut response.id),
             _ => grant.id,
         };

@@ -59,8 +59,7 @@ impl Real {
         let Self { connection, streams } = self;
         let Some((kind, stream, told)) = &mut streams[stream] else { return more(Vec::new()) };
         connection.wait_until(time, || {
-            let mut answers: Vec<Answer> =
-                stream.take().iter().map(|message| kind.read(message)).collect();
+            let mut answers: Vec<Answer> = stream.take().iter().map(|message| kind.read(message)).collect();
             if let Some(end) = stream.end().filter(|_| !*told) {
                 // Messages come before the end: none can have come in between unseen.
                 answers.extend(stream.take().iter().map(|message| kind.read(message)));

@@ -1,0 +1,55 @@
+//! The model etcd of `etcdium-sim` against real ones: see `etcdium_conformance::differential`.
+//!
+//! `ETCDIUM_SCRIPTS` is the number of scripts for each version (200), `ETCDIUM_SEED` the seed of the first (1),
+//! `ETCDIUM_ETCD_VERSION` the only version to compare with.
+
+use std::process::ExitCode;
+
+use etcdium_conformance::differential::{Plan, run};
+use etcdium_conformance::etcd::provision::Request;
+
+const OPERATIONS: usize = 200;
+
+fn main() -> ExitCode {
+    // `cargo test -- --list` and the like are none of its business.
+    if std::env::args().any(|argument| argument == "--list") {
+        return ExitCode::SUCCESS;
+    }
+    match compare() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare() -> Result<bool, Box<dyn std::error::Error>> {
+    let number = |name: &str, default: u64| match std::env::var(name) {
+        Ok(text) if !text.is_empty() => text.parse().map_err(|error| format!("{name}: {error}")),
+        _ => Ok(default),
+    };
+    let (scripts, seed) = (number("ETCDIUM_SCRIPTS", 200)?, number("ETCDIUM_SEED", 1)?);
+    let versions = match std::env::var("ETCDIUM_ETCD_VERSION") {
+        Ok(version) if !version.is_empty() => vec![version.parse()?],
+        _ => vec!["3.7".parse::<Request>()?, "3.4".parse()?],
+    };
+    let mut same = true;
+    for etcd in versions {
+        let plan = Plan { etcd, scripts, seed, operations: OPERATIONS, lanes: 2, stop_after: 5 };
+        let summary = run(&plan, |_| ())?;
+        println!(
+            "{}: {} scripts of {OPERATIONS} operations in {:.1} s, {} differences",
+            plan.etcd,
+            summary.scripts,
+            summary.time.as_secs_f64(),
+            summary.differences.len()
+        );
+        for shown in &summary.differences {
+            println!("\n{shown}");
+        }
+        same &= summary.differences.is_empty();
+    }
+    Ok(same)
+}
