@@ -57,7 +57,13 @@ impl Generator {
             0..22 => Operation::Call(Call::Range(self.range())),
             22..45 => Operation::Call(Call::Put(self.put())),
             45..54 => Operation::Call(Call::Delete(self.delete())),
-            54..71 => Operation::Call(Call::Txn(self.txn(0))),
+            54..71 => {
+                let mut txn = self.txn(0);
+                if deletes(&txn) {
+                    keep_nothing(&mut txn);
+                }
+                Operation::Call(Call::Txn(txn))
+            }
             71..73 => Operation::Call(Call::Compact(CompactionRequest {
                 revision: self.compact_revision(),
                 physical: self.rng.one_in(4),
@@ -295,5 +301,26 @@ impl Generator {
             17..19 => RequestUnion::ProgressRequest(WatchProgressRequest {}),
             _ => return None,
         })
+    }
+}
+
+/// Whether anything in it may delete.
+fn deletes(txn: &TxnRequest) -> bool {
+    txn.success.iter().chain(&txn.failure).any(|op| match &op.request {
+        Some(Request::RequestDeleteRange(_)) => true,
+        Some(Request::RequestTxn(inner)) => deletes(inner),
+        _ => false,
+    })
+}
+
+/// Lets no put keep the value or the lease there is: if the key is deleted earlier in the same transaction, the server
+/// crashes.
+fn keep_nothing(txn: &mut TxnRequest) {
+    for op in txn.success.iter_mut().chain(&mut txn.failure) {
+        match &mut op.request {
+            Some(Request::RequestPut(put)) => (put.ignore_value, put.ignore_lease) = (false, false),
+            Some(Request::RequestTxn(inner)) => keep_nothing(inner),
+            _ => {}
+        }
     }
 }

@@ -25,6 +25,12 @@
 //! * Leases end when the server comes round to it, so those of a script are granted for hours, and one that shall expire is
 //!   waited for. Nothing else happens meanwhile.
 
+//!
+//! # What etcd does not survive
+//!
+//! * A transaction that deletes a key and then puts it keeping its value or lease (`ignore_value`, `ignore_lease`): the
+//!   check before it begins finds the key, the put does not, and the server panics. No script does that.
+
 mod answer;
 mod generate;
 mod grpc;

@@ -7,9 +7,8 @@ pub(super) struct Rng(u64);
 impl Rng {
     /// The stream of one operation of one script, independent of every other one, so that operations can be left out.
     pub(super) fn new(seed: u64, index: u64) -> Self {
-        let mut rng = Self(seed);
-        let script = rng.next();
-        Self(script ^ Self(index).next())
+        let script = Self(seed).next();
+        Self(Self(script ^ index).next())
     }
 
     pub(super) fn next(&mut self) -> u64 {
