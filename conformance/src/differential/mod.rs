@@ -132,7 +132,7 @@ pub fn run(plan: &Plan, each: impl Fn(u64) + Sync) -> Result<Summary, Failure> {
             age += 1;
             let indices: Vec<usize> = (0..plan.operations).collect();
             let seed = plan.seed.wrapping_add(script);
-            if let Err(first) = servers.pair.play(seed, &indices) {
+            if let Err(first) = servers.play(seed, &indices) {
                 let shortest = servers.shorten(&first)?;
                 age = 0;
                 let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,7 +159,7 @@ pub fn run(plan: &Plan, each: impl Fn(u64) + Sync) -> Result<Summary, Failure> {
 ///
 /// A server could not be started or spoken to.
 pub fn replay(etcd: &Request, seed: u64, indices: &[usize]) -> Result<Option<Difference>, Failure> {
-    Ok(Servers::start(etcd)?.pair.play(seed, indices).err().map(|difference| *difference))
+    Ok(Servers::start(etcd)?.play(seed, indices).err().map(|difference| *difference))
 }
 
 /// A real server and the pair made with it.
@@ -178,6 +178,25 @@ impl Servers {
         Ok(Self { pair: Pair::new(model, real), cluster: Some(cluster), etcd: etcd.clone() })
     }
 
+    fn play(&mut self, seed: u64, indices: &[usize]) -> Result<(), Box<Difference>> {
+        self.pair.play(seed, indices).map_err(|mut difference| {
+            if let Some(reason) = self.crash() {
+                difference.real.push_str(&format!("; the server ended: {reason}"));
+            }
+            difference
+        })
+    }
+
+    /// What the server's log says of its end, if it has ended.
+    fn crash(&self) -> Option<String> {
+        let member = self.cluster.as_ref()?.members().first()?;
+        if member.is_running() {
+            return None;
+        }
+        let log = member.log_tail(100);
+        Some(log.lines().find(|line| line.contains("panic")).unwrap_or("no reason given").to_owned())
+    }
+
     fn renew(&mut self) -> Result<(), Failure> {
         // Ended before the next one starts: only so many may run at a time.
         self.cluster = None;
@@ -189,7 +208,7 @@ impl Servers {
     fn shorten(&mut self, first: &Difference) -> Result<Option<(Vec<usize>, Difference)>, Failure> {
         let mut best: Vec<usize> = (0..=first.index).collect();
         self.renew()?;
-        let Err(mut shown) = self.pair.play(first.seed, &best) else { return Ok(None) };
+        let Err(mut shown) = self.play(first.seed, &best) else { return Ok(None) };
         self.renew()?;
         let mut size = best.len() / 2;
         let (mut tries, mut from) = (0, 0);
@@ -200,7 +219,7 @@ impl Servers {
             }
             let fewer: Vec<usize> =
                 best.iter().take(from).chain(best.iter().skip(from + size)).copied().collect();
-            match self.pair.play(first.seed, &fewer) {
+            match self.play(first.seed, &fewer) {
                 // The two still have the same past.
                 Ok(()) => from += size,
                 Err(difference) => {
