@@ -59,8 +59,8 @@ impl Generator {
             45..54 => Operation::Call(Call::Delete(self.delete())),
             54..71 => {
                 let mut txn = self.txn(0);
-                if deletes(&txn) {
-                    keep_nothing(&mut txn);
+                if puts(&txn) {
+                    close_ranges(&mut txn);
                 }
                 Operation::Call(Call::Txn(txn))
             }
@@ -304,22 +304,23 @@ impl Generator {
     }
 }
 
-/// Whether anything in it may delete.
-fn deletes(txn: &TxnRequest) -> bool {
+/// Whether anything in it may put.
+fn puts(txn: &TxnRequest) -> bool {
     txn.success.iter().chain(&txn.failure).any(|op| match &op.request {
-        Some(Request::RequestDeleteRange(_)) => true,
-        Some(Request::RequestTxn(inner)) => deletes(inner),
+        Some(Request::RequestPut(_)) => true,
+        Some(Request::RequestTxn(inner)) => puts(inner),
         _ => false,
     })
 }
 
-/// Lets no put keep the value or the lease there is: if the key is deleted earlier in the same transaction, the server
-/// crashes.
-fn keep_nothing(txn: &mut TxnRequest) {
+/// Gives every deletion of all keys from one on an end behind all keys there are; see "What etcd does not survive".
+fn close_ranges(txn: &mut TxnRequest) {
     for op in txn.success.iter_mut().chain(&mut txn.failure) {
         match &mut op.request {
-            Some(Request::RequestPut(put)) => (put.ignore_value, put.ignore_lease) = (false, false),
-            Some(Request::RequestTxn(inner)) => keep_nothing(inner),
+            Some(Request::RequestDeleteRange(delete)) if delete.range_end == [0][..] => {
+                delete.range_end = Bytes::from_static(b"\x7f\x7f");
+            }
+            Some(Request::RequestTxn(inner)) => close_ranges(inner),
             _ => {}
         }
     }

@@ -28,8 +28,14 @@
 //!
 //! # What etcd does not survive
 //!
-//! * A transaction that deletes a key and then puts it keeping its value or lease (`ignore_value`, `ignore_lease`): the
-//!   check before it begins finds the key, the put does not, and the server panics. No script does that.
+//! A transaction that puts a key and deletes all keys from some key on, that one among them. etcd refuses to put and delete
+//! one key in one transaction, but does not notice it where the range has no end. If the deletion comes first,
+//!
+//! * a put that keeps the value or the lease (`ignore_value`, `ignore_lease`) does not find what the check before the
+//!   transaction has found, and the server panics;
+//! * after a compaction at this very revision 3.7 has lost the key, and panics when it is read next.
+//!
+//! No script does that: such deletions get an end in transactions that put.
 
 mod answer;
 mod generate;
@@ -190,11 +196,17 @@ impl Servers {
     /// What the server's log says of its end, if it has ended.
     fn crash(&self) -> Option<String> {
         let member = self.cluster.as_ref()?.members().first()?;
-        if member.is_running() {
-            return None;
+        // Its sockets go before the process does.
+        let until = Instant::now() + Duration::from_millis(300);
+        while member.is_running() {
+            if Instant::now() > until {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(10));
         }
-        let log = member.log_tail(100);
-        Some(log.lines().find(|line| line.contains("panic")).unwrap_or("no reason given").to_owned())
+        let log = member.log_tail(500);
+        let mut lines = log.lines();
+        Some(lines.find(|line| line.contains("panic") || line.contains("fatal")).unwrap_or(&log).to_owned())
     }
 
     fn renew(&mut self) -> Result<(), Failure> {

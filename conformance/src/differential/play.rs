@@ -22,6 +22,9 @@ const CATCH_UP: Duration = Duration::from_millis(500);
 /// After this a request for progress that is not answered was dropped.
 const DROPPED: Duration = Duration::from_millis(60);
 
+/// How many operations before a difference are shown.
+const SHOWN: usize = 20;
+
 /// Two answers that should be one.
 #[derive(Clone, Debug)]
 pub struct Difference {
@@ -29,8 +32,8 @@ pub struct Difference {
     pub seed: u64,
     /// Which operation showed it, counted from 0.
     pub index: usize,
-    /// That operation.
-    pub operation: String,
+    /// The operations up to that one.
+    pub script: Vec<String>,
     /// What the model said.
     pub model: String,
     /// What the real server said.
@@ -39,7 +42,11 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}, operation {}: {}", self.seed, self.index, self.operation)?;
+        writeln!(f, "seed {}, operation {}", self.seed, self.index)?;
+        // Of a script that was not shortened only the end.
+        for operation in self.script.iter().skip(self.script.len().saturating_sub(SHOWN)) {
+            writeln!(f, "  {operation}")?;
+        }
         writeln!(f, "  model: {}", self.model)?;
         write!(f, "  etcd:  {}", self.real)
     }
@@ -65,15 +72,21 @@ impl Pair {
     ///
     /// After a difference the two have different pasts and are of no more use.
     pub(super) fn play(&mut self, seed: u64, indices: &[usize]) -> Result<(), Box<Difference>> {
-        let difference =
-            |index, operation, (model, real)| Box::new(Difference { seed, index, operation, model, real });
         self.clear();
+        let mut script = Vec::with_capacity(indices.len());
+        let mut outcome = Ok(());
         for &index in indices {
-            let operation = operation(seed, index, self.known);
-            self.operate(&operation).map_err(|differ| difference(index, format!("{operation:?}"), differ))?;
+            script.push(operation(seed, index, self.known));
+            outcome = script.last().map_or(Ok(()), |operation| self.operate(operation));
+            if outcome.is_err() {
+                break;
+            }
         }
-        let end = indices.last().map_or(0, |last| last + 1);
-        self.settle().map_err(|differ| difference(end, "the end".to_owned(), differ))
+        outcome.and_then(|()| self.settle()).map_err(|(model, real)| {
+            let index = indices.get(script.len().saturating_sub(1)).copied().unwrap_or_default();
+            let script = script.iter().map(|operation| format!("{operation:?}")).collect();
+            Box::new(Difference { seed, index, script, model, real })
+        })
     }
 
     /// Leaves no key, lease or stream of the script before.
