@@ -36,6 +36,7 @@ const STEPS: &[Step] = &[
     Step { name: "unit", about: "unit, property and loopback tests", check: |_| unit() },
     Step { name: "doc", about: "documentation tests", check: |_| doctest() },
     Step { name: "live", about: "conformance cases against live etcd", check: live },
+    Step { name: "differential", about: "the model etcd against real ones", check: differential },
     Step { name: "examples", about: "examples against live etcd", check: |_| examples() },
     Step { name: "docs", about: "documentation builds without a warning", check: |_| docs() },
     Step { name: "api", about: "no foreign types in public signatures", check: |_| api::run() },
@@ -89,7 +90,7 @@ fn summary(results: &[(&Step, bool, Duration)]) -> Outcome {
     println!("\n=== summary");
     for (step, passed, time) in results {
         let verdict = if *passed { "ok" } else { "FAILED" };
-        println!("{:<10} {verdict:<7} {:>6.1} s  {}", step.name, time.as_secs_f64(), step.about);
+        println!("{:<12} {verdict:<7} {:>6.1} s  {}", step.name, time.as_secs_f64(), step.about);
     }
     let failed: Vec<&str> =
         results.iter().filter(|(_, passed, _)| !passed).map(|(step, ..)| step.name).collect();
@@ -141,6 +142,14 @@ fn live(filter: &Filter) -> Outcome {
     }
     if let Some(only) = &filter.only {
         command.args(["--", only]);
+    }
+    run_command(&mut command)
+}
+
+fn differential(filter: &Filter) -> Outcome {
+    let mut command = cargo(&["test", "-p", "etcdium-conformance", "--locked", "--test", "differential"]);
+    if let Some(version) = &filter.etcd {
+        command.env("ETCDIUM_ETCD_VERSION", version);
     }
     run_command(&mut command)
 }

@@ -33,6 +33,8 @@ pub(super) fn leases() -> impl Iterator<Item = i64> {
 pub(super) struct Known {
     pub(super) revision: i64,
     pub(super) compacted: i64,
+    /// Whether the server refuses unknown targets of sorting; else it crashes.
+    pub(super) checks_sorting: bool,
 }
 
 /// The operation at this place of the script.
@@ -125,7 +127,7 @@ impl Generator {
 
     /// A revision to read or to watch from: now, past, future, about the last compaction, nonsense.
     fn revision(&mut self) -> i64 {
-        let Known { revision, compacted } = self.known;
+        let Known { revision, compacted, .. } = self.known;
         match self.rng.below(20) {
             0..8 => 0,
             8..15 => revision - self.rng.below(8) as i64,
@@ -136,7 +138,7 @@ impl Generator {
     }
 
     fn compact_revision(&mut self) -> i64 {
-        let Known { revision, compacted } = self.known;
+        let Known { revision, compacted, .. } = self.known;
         match self.rng.below(10) {
             0..5 => revision - self.rng.below(10) as i64,
             5 => revision + 1 + self.rng.below(3) as i64,
@@ -162,7 +164,7 @@ impl Generator {
         if self.rng.one_in(60) {
             request.sort_order = self.rng.pick(&[3, -1]);
         }
-        if self.rng.one_in(60) {
+        if self.known.checks_sorting && self.rng.one_in(60) {
             request.sort_target = self.rng.pick(&[5, -1]);
         }
         request.serializable = self.rng.one_in(4);

@@ -82,7 +82,7 @@ impl Connection {
     }
 
     /// Opens a call and sends nothing yet.
-    pub(super) fn stream(&mut self, path: &str) -> Result<Stream, Trouble> {
+    pub(super) fn stream(&self, path: &str) -> Result<Stream, Trouble> {
         let request = Request::post(format!("http://{}{path}", self.authority))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
@@ -106,7 +106,7 @@ impl Connection {
     }
 
     /// A whole call of one message each way.
-    pub(super) fn unary(&mut self, path: &str, message: &Bytes) -> Result<Result<Bytes, Status>, Trouble> {
+    pub(super) fn unary(&self, path: &str, message: &Bytes) -> Result<Result<Bytes, Status>, Trouble> {
         let mut stream = self.stream(path)?;
         stream.send(message)?;
         stream.finish()?;

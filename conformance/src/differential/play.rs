@@ -1,7 +1,7 @@
 //! One script against both sides.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use etcdium_proto::etcdserverpb::watch_request::RequestUnion;
@@ -16,9 +16,11 @@ use super::operation::{Call, Operation, STREAMS, WATCHES};
 use super::real::Real;
 
 /// How long something may take that must come.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(4);
 /// The server looks for watches that are behind every 100 ms.
 const CATCH_UP: Duration = Duration::from_millis(500);
+/// After this it has looked for sure.
+const LOOKED: Duration = Duration::from_millis(300);
 /// After this a request for progress that is not answered was dropped.
 const DROPPED: Duration = Duration::from_millis(60);
 
@@ -61,11 +63,14 @@ pub(super) struct Pair {
     pub(super) real: Real,
     logs: [(Log, Log); STREAMS],
     known: Known,
+    /// When a watch was last made that begins in the past.
+    behind: Option<Instant>,
 }
 
 impl Pair {
-    pub(super) fn new(model: Model, real: Real) -> Self {
-        Self { model, real, logs: Default::default(), known: Known { revision: 1, compacted: 0 } }
+    pub(super) fn new(model: Model, real: Real, checks_sorting: bool) -> Self {
+        let known = Known { revision: 1, compacted: 0, checks_sorting };
+        Self { model, real, logs: Default::default(), known, behind: None }
     }
 
     /// Runs those operations of a script.
@@ -135,7 +140,11 @@ impl Pair {
 
     fn call(&mut self, call: &Call) -> Result<(), Differ> {
         if let Call::Compact(_) = call {
-            // What watches have not caught up with by now they lose or not by chance.
+            // What watches have not caught up with by now they lose or not by chance. That they have does not show while
+            // there is no event for them.
+            if let Some(made) = self.behind.take() {
+                std::thread::sleep(LOOKED.saturating_sub(made.elapsed()));
+            }
             self.settle()?;
         }
         let (model, real) = self.both(call);
@@ -168,12 +177,12 @@ impl Pair {
         self.call(&Call::Put(PutRequest { key: key.into(), lease: id, ..Default::default() }))?;
         let ask = Call::TimeToLive(LeaseTimeToLiveRequest { id, keys: true });
         let gone = |answer: &Answer| matches!(answer, Answer::TimeToLive(response) if response.ttl < 0 && response.granted_ttl == 0);
-        let mut tries = PATIENCE.as_millis() / DROPPED.as_millis();
+        let mut tries = 2 * PATIENCE.as_millis() / DROPPED.as_millis();
         while !gone(&self.real.unary(ask.kind(), &ask.encode())) && tries > 0 {
             tries -= 1;
             std::thread::sleep(DROPPED);
         }
-        self.model.advance(PATIENCE);
+        self.model.advance(2 * PATIENCE);
         self.call(&ask)?;
         self.call(&Call::Range(RangeRequest { key: key.into(), ..Default::default() }))
     }
@@ -186,6 +195,9 @@ impl Pair {
             Some(RequestUnion::ProgressRequest(_)) => {
                 self.settle_stream(stream)?;
                 return self.progress(stream, &message);
+            }
+            Some(RequestUnion::CreateRequest(ref create)) if create.start_revision != 0 => {
+                self.behind = Some(Instant::now());
             }
             _ => {}
         }

@@ -22,7 +22,7 @@ impl Real {
         Ok(Self { connection: Connection::open(address)?, streams: [const { None }; STREAMS] })
     }
 
-    pub(super) fn unary(&mut self, kind: Kind, message: &Bytes) -> Answer {
+    pub(super) fn unary(&self, kind: Kind, message: &Bytes) -> Answer {
         match self.connection.unary(kind.path(), message) {
             Ok(Ok(message)) => kind.read(&message),
             Ok(Err(status)) => Answer::Status(status),

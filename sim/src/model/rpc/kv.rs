@@ -18,14 +18,14 @@ use crate::model::{CallId, Cluster, Status, txn};
 
 impl Cluster {
     pub(super) fn range(&mut self, now: Instant, asked: Asked, request: RangeRequest) {
-        match txn::check_range(&request) {
+        match txn::check_range(&request, self.config.version) {
             Ok(()) => self.read(now, asked, request.serializable, Read::Range(request)),
             Err(status) => self.end(asked.call, status),
         }
     }
 
     pub(super) fn range_stream(&mut self, now: Instant, asked: Asked, request: RangeRequest) {
-        let checked = txn::check_range(&request).and_then(|()| {
+        let checked = txn::check_range(&request, self.config.version).and_then(|()| {
             if !is_key_order(&request) {
                 Err(Status::unimplemented("RangeStream does not support custom sort orders"))
             } else if has_filters(&request) {
@@ -53,7 +53,7 @@ impl Cluster {
     }
 
     pub(super) fn txn(&mut self, now: Instant, asked: Asked, request: TxnRequest) {
-        let checked = txn::check_txn(&request, self.config.max_txn_ops);
+        let checked = txn::check_txn(&request, self.config.max_txn_ops, self.config.version);
         if checked.is_ok() && txn::is_read_only(&request) {
             let serializable = txn::is_serializable(&request);
             return self.read(now, asked, serializable, Read::Txn(request));

@@ -96,7 +96,9 @@ fn passes(request: &RangeRequest, kv: &KeyValue) -> bool {
 /// Sorts stably. etcd's sort is stable up to twelve keys; the order of equals among more of them is not defined.
 fn sort(request: &RangeRequest, kvs: &mut [&KeyValue]) {
     let Ok(target) = SortTarget::try_from(request.sort_target) else { return };
-    let descending = request.sort_order == SortOrder::Descend as i32;
+    // Not refused before 3.6, and then no order at all.
+    let Ok(order) = SortOrder::try_from(request.sort_order) else { return };
+    let descending = order == SortOrder::Descend;
     if target == SortTarget::Key && !descending {
         return;
     }

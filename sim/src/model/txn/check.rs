@@ -5,20 +5,19 @@ use etcdium_proto::etcdserverpb::request_op::Request;
 use etcdium_proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest};
 
 use super::overlap;
-use crate::model::Status;
 use crate::model::status::{
     EMPTY_KEY, INVALID_SORT_OPTION, KEY_NOT_FOUND, LEASE_PROVIDED, TOO_MANY_OPS, VALUE_PROVIDED,
 };
+use crate::model::{Status, V3_6, Version};
 
-pub(crate) fn check_range(request: &RangeRequest) -> Result<(), Status> {
+/// Orders that do not exist are refused from 3.6 on; before they are taken for none.
+pub(crate) fn check_range(request: &RangeRequest, version: Version) -> Result<(), Status> {
     if request.key.is_empty() {
         return Err(EMPTY_KEY);
     }
-    if SortOrder::try_from(request.sort_order).is_err() || SortTarget::try_from(request.sort_target).is_err()
-    {
-        return Err(INVALID_SORT_OPTION);
-    }
-    Ok(())
+    let known =
+        SortOrder::try_from(request.sort_order).is_ok() && SortTarget::try_from(request.sort_target).is_ok();
+    if known || version < V3_6 { Ok(()) } else { Err(INVALID_SORT_OPTION) }
 }
 
 pub(crate) fn check_put(request: &PutRequest) -> Result<(), Status> {
@@ -39,14 +38,14 @@ pub(crate) fn check_delete(request: &DeleteRangeRequest) -> Result<(), Status> {
 }
 
 /// Checks sizes and arguments first, then keys changed twice.
-pub(crate) fn check_txn(request: &TxnRequest, max_ops: usize) -> Result<(), Status> {
-    check_ops(request, max_ops)?;
+pub(crate) fn check_txn(request: &TxnRequest, max_ops: usize, version: Version) -> Result<(), Status> {
+    check_ops(request, max_ops, version)?;
     overlap::check(&request.success)?;
     overlap::check(&request.failure)?;
     Ok(())
 }
 
-fn check_ops(request: &TxnRequest, max_ops: usize) -> Result<(), Status> {
+fn check_ops(request: &TxnRequest, max_ops: usize, version: Version) -> Result<(), Status> {
     let ops = request.compare.len().max(request.success.len()).max(request.failure.len());
     if ops > max_ops {
         return Err(TOO_MANY_OPS);
@@ -55,15 +54,15 @@ fn check_ops(request: &TxnRequest, max_ops: usize) -> Result<(), Status> {
         return Err(EMPTY_KEY);
     }
     // What this level uses is gone for the levels below.
-    request.success.iter().chain(&request.failure).try_for_each(|op| check_op(op, max_ops - ops))
+    request.success.iter().chain(&request.failure).try_for_each(|op| check_op(op, max_ops - ops, version))
 }
 
-fn check_op(op: &RequestOp, max_ops: usize) -> Result<(), Status> {
+fn check_op(op: &RequestOp, max_ops: usize, version: Version) -> Result<(), Status> {
     match &op.request {
-        Some(Request::RequestRange(range)) => check_range(range),
+        Some(Request::RequestRange(range)) => check_range(range, version),
         Some(Request::RequestPut(put)) => check_put(put),
         Some(Request::RequestDeleteRange(delete)) => check_delete(delete),
-        Some(Request::RequestTxn(txn)) => check_ops(txn, max_ops),
+        Some(Request::RequestTxn(txn)) => check_ops(txn, max_ops, version),
         None => Err(KEY_NOT_FOUND),
     }
 }
@@ -85,6 +84,7 @@ fn all_ops(request: &TxnRequest) -> impl Iterator<Item = &RequestOp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::V3_5;
     use etcdium_proto::etcdserverpb::Compare;
 
     fn op(request: Request) -> RequestOp {
@@ -108,9 +108,11 @@ mod tests {
             (RangeRequest { key: key(), sort_target: 5, ..RangeRequest::default() }, INVALID_SORT_OPTION),
             (RangeRequest { key: key(), sort_order: -1, ..RangeRequest::default() }, INVALID_SORT_OPTION),
         ] {
-            assert_eq!(check_range(&request), Err(expected), "{request:?}");
+            assert_eq!(check_range(&request, V3_6), Err(expected), "{request:?}");
         }
-        assert_eq!(check_range(&RangeRequest { key: key(), ..RangeRequest::default() }), Ok(()));
+        assert_eq!(check_range(&RangeRequest { key: key(), ..RangeRequest::default() }, V3_6), Ok(()));
+        let unknown = RangeRequest { key: key(), sort_order: 3, ..RangeRequest::default() };
+        assert_eq!(check_range(&unknown, V3_5), Ok(()));
     }
 
     #[test]
@@ -127,10 +129,10 @@ mod tests {
     #[test]
     fn operations_are_counted_by_the_longest_list() {
         let ops = |n: usize| (0..n).map(|_| range("k")).collect::<Vec<_>>();
-        assert_eq!(check_txn(&success(ops(128)), 128), Ok(()));
-        assert_eq!(check_txn(&success(ops(129)), 128), Err(TOO_MANY_OPS));
+        assert_eq!(check_txn(&success(ops(128)), 128, V3_6), Ok(()));
+        assert_eq!(check_txn(&success(ops(129)), 128, V3_6), Err(TOO_MANY_OPS));
         let compare = vec![Compare { key: "k".into(), ..Compare::default() }; 129];
-        assert_eq!(check_txn(&TxnRequest { compare, ..TxnRequest::default() }, 128), Err(TOO_MANY_OPS));
+        assert_eq!(check_txn(&TxnRequest { compare, ..TxnRequest::default() }, 128, V3_6), Err(TOO_MANY_OPS));
     }
 
     #[test]
@@ -140,13 +142,13 @@ mod tests {
             ops.resize(outer, range("k"));
             success(ops)
         };
-        assert_eq!(check_txn(&nested(100, 28), 128), Ok(()));
-        assert_eq!(check_txn(&nested(101, 28), 128), Err(TOO_MANY_OPS));
+        assert_eq!(check_txn(&nested(100, 28), 128, V3_6), Ok(()));
+        assert_eq!(check_txn(&nested(101, 28), 128, V3_6), Err(TOO_MANY_OPS));
     }
 
     #[test]
     fn an_empty_operation_is_a_key_not_found() {
-        assert_eq!(check_txn(&success(vec![RequestOp { request: None }]), 128), Err(KEY_NOT_FOUND));
+        assert_eq!(check_txn(&success(vec![RequestOp { request: None }]), 128, V3_6), Err(KEY_NOT_FOUND));
     }
 
     #[test]
