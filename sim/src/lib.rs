@@ -1,7 +1,8 @@
 //! The simulator of etcdium.
 //!
 //! * [`model`]: what a cluster of etcd members does, as a state machine without I/O, clock or chance of its own.
-//! * [`check`] holds what must always be true, as checkers.
+//! * [`world`]: a client's core on virtual time, its network and the cluster, run by scripts that come from seeds.
+//! * [`check`]: what must always be true, as checkers.
 //! * [`http`]: the model behind an HTTP/2 server, on any byte stream.
 //! * [`runtime`]: a machine in virtual time, on which the whole client runs.
 //! * [`serve`]: [`SimServer`], the model on real sockets: an etcd for tests.
@@ -15,5 +16,6 @@ pub mod model;
 pub mod rng;
 pub mod runtime;
 pub mod serve;
+pub mod world;
 
 pub use serve::SimServer;

@@ -80,6 +80,11 @@ impl Cluster {
         self.lessor.get(id).map(|lease| lease.expiry)
     }
 
+    /// Whether the lease is there, as of the committed log: granted and not revoked, whoever leads.
+    pub fn has_lease(&self, id: i64) -> bool {
+        self.state.leases.get(id).is_some()
+    }
+
     /// The leader is in charge once it has applied what was committed before it led.
     pub(crate) fn promote(&mut self, now: Instant) {
         let Some(leader) = self.raft.leader() else { return };

@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod run;
+
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -11,8 +13,9 @@ fn main() -> ExitCode {
     let all: Vec<String> = std::env::args().skip(1).collect();
     let (command, rest) = all.split_first().map_or(("", &[][..]), |(command, rest)| (command, rest));
     let outcome = match command {
+        "run" => run::run(rest),
         "serve" => serve(rest),
-        _ => Err(format!("usage: etcdium-sim {}", args::USAGE).into()),
+        _ => Err(format!("usage: etcdium-sim {}\n\n{}", args::USAGE, run::USAGE).into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,33 @@
+//! The revision the client remembers.
+
+use std::collections::BTreeMap;
+
+use crate::check::{Check, Fact, View};
+
+/// `Core::revision()` never goes back while `Core::cluster()` stays, or when it comes back; and the answer to a call
+/// is not above it.
+#[derive(Debug, Default)]
+pub(in crate::check) struct RevisionGrows {
+    /// Zero stands for the time before any header.
+    seen: BTreeMap<u64, i64>,
+}
+
+impl Check for RevisionGrows {
+    fn name(&self) -> &'static str {
+        "the client's revision never goes back"
+    }
+
+    fn see(&mut self, view: &View<'_>, fact: &Fact<'_>) -> Result<(), String> {
+        if !matches!(fact, Fact::Drained) {
+            return Ok(());
+        }
+        let cluster = view.core.cluster().map_or(0, |cluster| cluster.get());
+        let revision = view.core.revision().get();
+        let seen = self.seen.entry(cluster).or_default();
+        if revision < *seen {
+            return Err(format!("of cluster {cluster:x} {seen} was seen before {revision}"));
+        }
+        *seen = revision;
+        Ok(())
+    }
+}
