@@ -7,6 +7,7 @@ mod lease;
 mod maintenance;
 mod members;
 mod proxy;
+mod random;
 mod support;
 mod txn;
 mod watch;
