@@ -28,7 +28,6 @@ mod lease;
 mod log;
 mod member;
 mod proxy;
-mod rng;
 mod rpc;
 mod state;
 mod status;

@@ -28,8 +28,8 @@ use etcdium_proto::etcdserverpb::{WatchRequest, WatchResponse, watch_request::Re
 use prost::Message;
 
 use self::watch::{Action, Watches};
-use super::rng::Rng;
 use super::{Backup, CallId, CallStart, Cluster, Output, Status, V3_7, Version};
+use crate::rng::Rng;
 
 const WATCH: &str = "/etcdserverpb.Watch/Watch";
 
@@ -260,7 +260,7 @@ impl Proxy {
     }
 
     fn open_later(&mut self, broadcast: u64, bound: Duration) {
-        self.opening.insert((self.now + self.rng.within(bound), broadcast));
+        self.opening.insert((self.now + self.rng.between(Duration::ZERO, bound), broadcast));
     }
 
     /// Creates the watch of a broadcast on the cluster.

@@ -11,7 +11,7 @@ use etcdium_proto::etcdserverpb::{
 
 use super::lease::Leases;
 use super::status::{
-    COMPACTED, FUTURE_REVISION, LEASE_EXISTS, LEASE_NOT_FOUND, LEASE_TTL_TOO_LARGE, NO_SPACE,
+    COMPACTED, CORRUPT, FUTURE_REVISION, LEASE_EXISTS, LEASE_NOT_FOUND, LEASE_TTL_TOO_LARGE, NO_SPACE,
 };
 use super::store::{NOTHING_COMPACTED, Span, Store, Writer};
 use super::{ClusterConfig, Status, rpc, txn};
@@ -89,6 +89,11 @@ impl State {
         self.file_size.max(self.in_use())
     }
 
+    /// Some member has raised the alarm.
+    fn is_raised(&self, alarm: AlarmType) -> bool {
+        self.alarms.iter().any(|&(raised, _)| raised == alarm as i32)
+    }
+
     fn header(&self) -> Option<ResponseHeader> {
         Some(ResponseHeader { revision: self.store.revision(), ..ResponseHeader::default() })
     }
@@ -103,9 +108,12 @@ impl State {
         proposal: Proposal,
         config: &ClusterConfig,
     ) -> (Result<Reply, Status>, Option<LeaseChange>) {
+        if self.is_raised(AlarmType::Corrupt) && !matches!(proposal, Proposal::Alarm(_)) {
+            return (Err(CORRUPT), None);
+        }
         let cost = rpc::quota::cost(&proposal);
         if cost > 0 {
-            if self.alarms.iter().any(|&(alarm, _)| alarm == AlarmType::Nospace as i32) {
+            if self.is_raised(AlarmType::Nospace) {
                 return (Err(NO_SPACE), None);
             }
             // Above the quota the entry is applied all the same, and then refused.

@@ -45,7 +45,8 @@ impl fmt::Display for Status {
 }
 
 macro_rules! statuses {
-    ($($name:ident = $code:literal $message:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $code:literal $message:literal;)*) => {$(
+        $(#[$doc])*
         pub(crate) const $name: Status = Status::fixed($code, $message);
     )*};
 }
@@ -62,6 +63,9 @@ statuses! {
     COMPACTED = 11 "etcdserver: mvcc: required revision has been compacted";
     FUTURE_REVISION = 11 "etcdserver: mvcc: required revision is a future revision";
     NO_SPACE = 8 "etcdserver: mvcc: database space exceeded";
+    CORRUPT = 15 "etcdserver: corrupt cluster";
+    /// Sent as an unknown error, by a slip of etcd's own.
+    TOO_MANY_REQUESTS = 2 "etcdserver: too many requests";
     LEASE_NOT_FOUND = 5 "etcdserver: requested lease not found";
     LEASE_EXISTS = 9 "etcdserver: lease already exists";
     LEASE_TTL_TOO_LARGE = 11 "etcdserver: too large lease TTL";

@@ -156,3 +156,16 @@ fn a_range_in_chunks_is_not_sorted_or_filtered() {
     rig.send(call, &RangeRequest { key: bytes(""), ..RangeRequest::default() });
     assert_eq!(rig.status(call).map(|status| status.code), Some(3));
 }
+
+#[test]
+fn while_a_member_is_corrupt_nothing_is_applied() {
+    let mut rig = Rig::single();
+    let raise = AlarmRequest { alarm: AlarmType::Corrupt as i32, member_id: 7, ..AlarmRequest::default() };
+    rig.call(&AlarmRequest { action: AlarmAction::Activate as i32, ..raise });
+    let corrupt = (15, "etcdserver: corrupt cluster".to_owned());
+    assert_eq!(rig.try_call(0, &put("k", "")).map_err(text).err(), Some(corrupt.clone()));
+    assert_eq!(rig.try_call(0, &delete("k", "")).map_err(text).err(), Some(corrupt));
+    assert!(rig.try_call(0, &range("k")).is_ok());
+    rig.call(&AlarmRequest { action: AlarmAction::Deactivate as i32, ..raise });
+    assert_eq!(rig.put("k", "v"), 2);
+}

@@ -352,3 +352,17 @@ fn a_write_to_a_leader_that_loses_its_majority_may_be_committed_by_the_next() {
     }
     assert_eq!(seen.len(), 2, "{seen:?}");
 }
+
+#[test]
+fn a_member_far_behind_takes_no_proposals() {
+    let mut rig = Rig::three();
+    rig.cluster.set_lag(rig.now, 2, SECOND);
+    for _ in 0..5_001 {
+        rig.put("k", "v");
+    }
+    let refused = rig.try_call(2, &put("k", "v")).map_err(text).err();
+    assert_eq!(refused, Some((2, "etcdserver: too many requests".to_owned())));
+    rig.pass(SECOND);
+    rig.cluster.set_lag(rig.now, 2, Duration::ZERO);
+    assert!(rig.try_call(2, &put("k", "v")).is_ok());
+}

@@ -19,11 +19,11 @@ use super::history::{Epoch, History, Past};
 use super::lease::{Asks, KeepAlive, Lessor};
 use super::log::{Log, Position};
 use super::member::Member;
-use super::rng::Rng;
 use super::rpc::{Answerer, Rpc};
 use super::state::State;
 use super::store::{NOTHING_COMPACTED, View};
 use super::{CallId, ClusterConfig, Output, Status};
+use crate::rng::Rng;
 
 pub use backup::Backup;
 pub(crate) use calls::Asked;
@@ -238,6 +238,6 @@ impl Cluster {
 
     /// A length of time between one and two election time-outs.
     fn election_delay(&mut self) -> Duration {
-        self.config.election_timeout.mul_f64(1.0 + self.rng.fraction())
+        self.rng.between(self.config.election_timeout, 2 * self.config.election_timeout)
     }
 }

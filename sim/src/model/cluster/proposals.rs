@@ -13,6 +13,7 @@ use crate::model::rpc::Answerer;
 use crate::model::state::{Proposal, Reply};
 use crate::model::status::{
     DEADLINE_EXCEEDED, NO_SPACE, REQUEST_TOO_LARGE, TIMEOUT, TIMEOUT_CONNECTION_LOST, TIMEOUT_LEADER_FAILED,
+    TOO_MANY_REQUESTS,
 };
 use crate::model::{CallId, Status};
 
@@ -37,9 +38,16 @@ pub(crate) struct Blocked {
 /// Bytes that the envelope of a proposal takes: its header with a ten-byte id, tag and length of the request.
 const ENVELOPE: usize = 14 + 5;
 
+/// How many entries a member may be behind and yet take proposals.
+const MAX_GAP: u64 = 5_000;
+
 impl Cluster {
     /// Proposes what a call asks for; the call is answered when its member has applied it.
     pub(crate) fn propose_call(&mut self, now: Instant, asked: Asked, proposal: Proposal) {
+        let applied = self.members.get(asked.member).map_or(0, |member| member.position.index);
+        if self.log.end().index > applied + MAX_GAP {
+            return self.end(asked.call, TOO_MANY_REQUESTS);
+        }
         if encoded_len(&proposal) + ENVELOPE > self.config.max_request_bytes {
             return self.end(asked.call, REQUEST_TOO_LARGE);
         }
@@ -115,7 +123,7 @@ impl Cluster {
             self.timers.remove(settled.committed, Timer::Commit);
         }
         let mut survivors = 0;
-        while survivors < self.in_flight.len() && self.rng.coin() {
+        while survivors < self.in_flight.len() && self.rng.chance(500) {
             survivors += 1;
         }
         self.in_flight.truncate(survivors);

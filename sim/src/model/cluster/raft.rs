@@ -158,11 +158,7 @@ impl Cluster {
     /// One of those that can lead does.
     pub(super) fn elect_at_once(&mut self, now: Instant) {
         let able: Vec<usize> = (0..self.members.len()).filter(|&member| self.can_lead(member)).collect();
-        if able.is_empty() {
-            return;
-        }
-        let pick = (self.rng.next_u64() % able.len() as u64) as usize;
-        if let Some(&leader) = able.get(pick) {
+        if let Some(&leader) = able.get(self.rng.index(able.len())) {
             self.lead(now, leader);
         }
     }

@@ -32,16 +32,6 @@ impl<'a> View<'a> {
         self.store.events_between(after, up_to.min(self.revision))
     }
 
-    /// What the key of an event was before the event's revision; `None` if it was not there or is compacted.
-    pub fn prev_kv(&self, event: &Stored) -> Option<&'a KeyValue> {
-        let before = event.revision() - 1;
-        if before < self.compacted {
-            return None;
-        }
-        let older = self.store.version(event.older?, before)?;
-        (!older.deleted).then_some(&older.kv)
-    }
-
     /// What the key is.
     pub(crate) fn get(&self, key: &[u8]) -> Option<&'a KeyValue> {
         self.store.at(key, self.revision)

@@ -1,6 +1,6 @@
 //! What a client asks for (`recvLoop` of api/v3rpc/watch.go, `watchStream` of mvcc/watcher.go).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use etcdium_proto::etcdserverpb::{
     WatchCreateRequest, WatchRequest, WatchResponse, watch_create_request::FilterType,
@@ -71,7 +71,7 @@ impl WatchEngine {
                 Err(reason) => CreateStep::Answer { id: -1, reason },
             }
         };
-        let until = now + self.rng.within(self.config.disorder.create_delay);
+        let until = now + self.rng.between(Duration::ZERO, self.config.disorder.create_delay);
         if let Some(stream) = self.streams.get_mut(&call) {
             stream.creating = Some(Creating { until, step });
         }

@@ -1,7 +1,7 @@
 //! Calls in, outputs out, timers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use etcdium_proto::{etcdserverpb::WatchRequest, mvccpb::Event};
@@ -13,7 +13,8 @@ use super::stream::Stream;
 use super::sync::{SYNC_PERIOD, VICTIM_PERIOD};
 use super::watcher::{Batch, Watcher, WatcherKey};
 use super::{Refusal, WatchConfig, WatchStore};
-use crate::model::{CallId, Output, Status, rng::Rng};
+use crate::model::{CallId, Output, Status};
+use crate::rng::Rng;
 
 /// All watches of one member. The caller says what happened, then takes outputs until there is none.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub(crate) struct WatchEngine {
 impl WatchEngine {
     pub(crate) fn new(config: WatchConfig, now: Instant, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let sync_phase = now + rng.within(SYNC_PERIOD);
+        let sync_phase = now + rng.between(Duration::ZERO, SYNC_PERIOD);
         Self {
             config,
             rng,

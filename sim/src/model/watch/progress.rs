@@ -7,7 +7,8 @@ use etcdium_proto::etcdserverpb::WatchResponse;
 use super::engine::WatchEngine;
 use super::watcher::{Answer, Place, WatcherKey};
 use super::{WatchConfig, WatchStore};
-use crate::model::{CallId, rng::Rng};
+use crate::model::CallId;
+use crate::rng::Rng;
 
 /// Shortest interval etcd accepts.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -15,7 +16,7 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// Time between the ticks of one stream: up to a tenth above the interval, so that streams opened together part.
 pub(super) fn period(config: &WatchConfig, rng: &mut Rng) -> Duration {
     let interval = config.progress_interval.max(SHORTEST);
-    interval + rng.within(interval / 10)
+    interval + rng.between(Duration::ZERO, interval / 10)
 }
 
 impl WatchEngine {

@@ -9,7 +9,7 @@ use etcdium_proto::etcdserverpb::{ResponseHeader, WatchRequest, WatchResponse};
 use super::fragment::{OVERHEAD_BYTES, fragments};
 use super::watcher::{Answer, WatcherKey, is_creation, mod_revision};
 use super::{WatchConfig, WatchStore};
-use crate::model::rng::Rng;
+use crate::rng::Rng;
 
 /// Answers a stream holds before its watches become victims (`chanBufLen`).
 const EVENT_QUEUE: usize = 128;
@@ -132,7 +132,9 @@ impl Stream {
                 self.wake = None;
                 break;
             }
-            let wake = *self.wake.get_or_insert_with(|| now + rng.within(config.disorder.send_delay));
+            let wake = *self
+                .wake
+                .get_or_insert_with(|| now + rng.between(Duration::ZERO, config.disorder.send_delay));
             if wake > now {
                 break;
             }
@@ -152,7 +154,7 @@ impl Stream {
         send: &mut impl FnMut(&WatchResponse),
     ) {
         let control_first = match (self.control.front(), self.events.front()) {
-            (Some(_), Some(_)) if config.disorder.shuffle => rng.coin(),
+            (Some(_), Some(_)) if config.disorder.shuffle => rng.chance(500),
             (Some((control, _)), Some((event, _))) => control < event,
             (control, _) => control.is_some(),
         };

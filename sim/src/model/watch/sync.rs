@@ -25,7 +25,7 @@ impl WatchEngine {
         if self.sync_at.is_none() {
             let past = now.saturating_duration_since(self.sync_phase).as_nanos();
             let into = Duration::from_nanos((past % SYNC_PERIOD.as_nanos()) as u64);
-            let delay = self.rng.within(self.config.disorder.sync_delay);
+            let delay = self.rng.between(Duration::ZERO, self.config.disorder.sync_delay);
             self.sync_at = Some(now + (SYNC_PERIOD - into) + delay);
         }
     }
@@ -74,7 +74,8 @@ impl WatchEngine {
         let left = self.unsynced.len();
         if left > 0 {
             let wait = if left < before { SYNC_BUSY } else { SYNC_PERIOD };
-            self.sync_at = Some(now + wait + self.rng.within(self.config.disorder.sync_delay));
+            self.sync_at =
+                Some(now + wait + self.rng.between(Duration::ZERO, self.config.disorder.sync_delay));
         }
     }
 
