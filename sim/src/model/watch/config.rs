@@ -44,7 +44,7 @@ pub struct WatchRules {
     /// is synced again after its store was replaced hears events twice and forgets a start in the future. 3.4, early 3.5.
     pub careless_sync: bool,
     /// A refused creation is always refused as "permission denied" and carries the id asked for instead of -1, with which
-    /// it silences the watch that has this id. 3.4, early 3.5.
+    /// it silences the watch that has this id. Early 3.5, and 3.4 before 3.4.23.
     pub refusal_takes_id: bool,
     /// A negative start revision is not refused at once: it is found compacted, and so tells a compact revision of -1 where
     /// nothing was ever compacted. 3.4, early 3.5.
@@ -62,7 +62,7 @@ impl WatchRules {
             progress_overtakes: old,
             progress_before_start: old,
             careless_sync: old,
-            refusal_takes_id: old,
+            refusal_takes_id: false,
             negative_start: old,
             compaction_drops_deletion: old,
         }

@@ -1,7 +1,7 @@
 //! Created answers, ids, refusals, cancels, ends.
 
 use super::*;
-use crate::model::Refusal;
+use crate::model::{Refusal, WatchRules};
 
 #[test]
 fn created_ids_count_from_zero_and_skip_those_in_use() {
@@ -66,7 +66,8 @@ fn refused_by_authentication() {
 
 #[test]
 fn refusal_of_an_old_server_silences_the_watch_of_that_id() {
-    let mut bed = Bed::new(old());
+    let rules = WatchRules { refusal_takes_id: true, ..Default::default() };
+    let mut bed = Bed::new(WatchConfig { rules, ..Default::default() });
     bed.create(key("a"));
     bed.engine.set_refusal(Some(Refusal::InvalidToken));
     bed.create(key("b"));
@@ -82,6 +83,25 @@ fn negative_start_on_an_old_server_is_found_compacted() {
     bed.create(from("a", -5));
     bed.pass(100 * MS);
     assert_eq!(bed.seen(), ["0@1 created", "0@0 canceled compacted -1"]);
+    // -1 itself is not below what a fresh store calls compacted: it means from now on.
+    bed.apply(&["a=1"]);
+    bed.create(from("a", -1));
+    bed.pass(100 * MS);
+    bed.apply(&["a=2"]);
+    assert_eq!(bed.seen(), ["1@2 created", "1@3 a=2@3"]);
+}
+
+#[test]
+fn minus_one_can_be_an_id() {
+    for config in [WatchConfig::default(), old()] {
+        let mut bed = Bed::new(config);
+        bed.create(WatchCreateRequest { watch_id: -1, ..key("a") });
+        bed.create(WatchCreateRequest { watch_id: -1, ..key("a") });
+        bed.apply(&["a=1"]);
+        bed.cancel(-1);
+        let duplicate = "-1@1 created canceled (mvcc: duplicate watch ID provided on the WatchStream)";
+        assert_eq!(bed.seen(), ["-1@1 created", duplicate, "-1@2 a=1@2", "-1@2 canceled"]);
+    }
 }
 
 #[test]

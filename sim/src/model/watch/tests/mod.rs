@@ -4,6 +4,7 @@ mod creating;
 mod events;
 mod ordering;
 mod progress;
+mod random;
 mod unsynced;
 
 use std::time::{Duration, Instant};
