@@ -7,7 +7,8 @@ use etcdium_proto::etcdserverpb::watch_create_request::FilterType;
 use super::super::span::{End, Span};
 use super::super::watcher::{is_deletion, mod_revision};
 use super::*;
-use crate::model::{Disorder, WatchRules, rng::Rng};
+use crate::model::{Disorder, WatchRules};
+use crate::rng::Rng;
 
 /// A watch as its client sees it.
 struct Heard {
