@@ -41,8 +41,8 @@ fn random_create(rng: &mut Rng, id: i64, revision: i64) -> WatchCreateRequest {
         start_revision,
         filters,
         watch_id: id,
-        fragment: rng.coin(),
-        progress_notify: rng.coin(),
+        fragment: rng.chance(500),
+        progress_notify: rng.chance(500),
         ..key(start)
     }
 }
@@ -93,14 +93,14 @@ impl Heard {
 
 fn run(seed: u64) {
     let mut rng = Rng::new(seed);
-    let delay = |rng: &mut Rng| rng.within(30 * MS);
+    let delay = |rng: &mut Rng| rng.between(Duration::ZERO, 30 * MS);
     let disorder = Disorder {
         send_delay: delay(&mut rng),
-        create_delay: if rng.coin() { delay(&mut rng) } else { Duration::ZERO },
+        create_delay: if rng.chance(500) { delay(&mut rng) } else { Duration::ZERO },
         sync_delay: delay(&mut rng),
-        shuffle: rng.coin(),
+        shuffle: rng.chance(500),
     };
-    let rules = WatchRules { created_header_before: rng.coin(), ..Default::default() };
+    let rules = WatchRules { created_header_before: rng.chance(500), ..Default::default() };
     let mut bed = Bed::new(WatchConfig { disorder, rules, max_request_bytes: 0, ..Default::default() });
     let mut watches: BTreeMap<i64, Heard> = BTreeMap::new();
     bed.engine = WatchEngine::new(bed.engine.config.clone(), bed.now, seed);
@@ -146,7 +146,7 @@ fn run(seed: u64) {
                 }
             }
             _ => {
-                let time = rng.within(200 * MS);
+                let time = rng.between(Duration::ZERO, 200 * MS);
                 bed.pass(time);
             }
         }
