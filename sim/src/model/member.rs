@@ -13,6 +13,8 @@ pub(crate) struct Member {
     /// When it was started last; its periodic loops count from here.
     pub(crate) started: Instant,
     pub(crate) learner: bool,
+    /// When it became the leader last, since it was started.
+    pub(crate) elected: Option<Instant>,
     pub(crate) capable: bool,
     pub(crate) isolated: bool,
     /// When its streams that need a leader end, if it finds none before.
@@ -40,6 +42,7 @@ impl Member {
             up: true,
             started: now,
             learner,
+            elected: None,
             capable: true,
             isolated: false,
             leaderless: None,

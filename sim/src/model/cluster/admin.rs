@@ -31,6 +31,7 @@ impl Cluster {
         }
         known.up = true;
         known.started = now;
+        known.elected = None;
         if known.position.index < base.index {
             known.position = base;
         }

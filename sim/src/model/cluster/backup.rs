@@ -52,6 +52,7 @@ impl Cluster {
         for member in &mut self.members {
             member.position = start;
             member.started = now;
+            member.elected = None;
         }
         self.elect_anew(now);
     }

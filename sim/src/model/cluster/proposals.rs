@@ -261,7 +261,7 @@ impl Cluster {
             // It was not even proposed: raft had nobody to hand it to.
             let code = if self.config.version < V3_5 { 2 } else { DEADLINE_EXCEEDED.code };
             Status { code, ..DEADLINE_EXCEEDED }
-        } else if self.leader_failed_after(since) {
+        } else if self.leader_failed_after(member, since) {
             TIMEOUT_LEADER_FAILED
         } else if self.leader_of(member).is_some() && self.raft.leader().is_none() {
             TIMEOUT_CONNECTION_LOST
@@ -271,9 +271,10 @@ impl Cluster {
         self.end(call, status);
     }
 
-    /// The proposal was made while the leader was dead or dying.
-    fn leader_failed_after(&self, since: Instant) -> bool {
-        self.raft.elected().is_some_and(|elected| {
+    /// The proposal was made shortly before this very member became the leader.
+    fn leader_failed_after(&self, member: usize, since: Instant) -> bool {
+        let elected = self.members.get(member).and_then(|member| member.elected);
+        elected.is_some_and(|elected| {
             since < elected && elected.duration_since(since) < 2 * self.config.election_timeout
         })
     }

@@ -30,9 +30,7 @@ enum Leader {
 pub(crate) struct Raft {
     leader: Leader,
     term: u64,
-    /// The last election.
-    elected: Option<Instant>,
-    /// What was committed by then.
+    /// What was committed by the last election.
     elected_at_index: u64,
     /// The next one.
     election: Option<Instant>,
@@ -43,10 +41,6 @@ pub(crate) struct Raft {
 impl Raft {
     pub(crate) fn term(&self) -> u64 {
         self.term
-    }
-
-    pub(crate) fn elected(&self) -> Option<Instant> {
-        self.elected
     }
 
     pub(crate) fn elected_at_index(&self) -> u64 {
@@ -216,7 +210,9 @@ impl Cluster {
         self.raft.leader = Leader::Alive(leader);
         self.raft.term += 1;
         self.commit_survivors(now);
-        self.raft.elected = Some(now);
+        if let Some(known) = self.members.get_mut(leader) {
+            known.elected = Some(now);
+        }
         self.raft.elected_at_index = self.log.end().index;
         self.promote(now);
         for member in 0..self.members.len() {
