@@ -89,7 +89,11 @@ fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
             "no case has such an id and runs on such a runtime; see `etcdium-conformance list`".into()
         );
     }
-    println!("{}\n\n{HEADING}", suite.servers()?);
+    let servers = match trials.iter().all(|trial| trial.runtime == Runtime::Sim) {
+        true => "the model etcd, in virtual time".to_owned(),
+        false => suite.servers()?,
+    };
+    println!("{servers}\n\n{HEADING}");
     let totals = make(&suite, trials);
     println!("\n{totals}");
     suite.finish()?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use etcdium_client::proto::UnaryRequest;
 use etcdium_client::{Client, Delete, GetResponse, Revision};
 
+use super::simulated::{self, Machine};
 use super::subject::{Call, Sending};
 use super::{Failure, Request, Runtime, Setup, Subject, pause};
 use crate::etcd::{Cluster, Member};
@@ -24,8 +25,19 @@ struct Inner {
     runtime: Runtime,
     subject: Subject,
     endpoints: Vec<String>,
-    cluster: Option<Arc<Cluster>>,
+    servers: Servers,
     prefix: String,
+}
+
+/// Who serves a case.
+#[derive(Clone, Debug)]
+pub(crate) enum Servers {
+    /// Nobody whom the case may control.
+    Foreign,
+    /// Real servers.
+    Real(Arc<Cluster>),
+    /// The model, on the machine that runs.
+    Simulated(Machine),
 }
 
 impl Context {
@@ -33,13 +45,13 @@ impl Context {
     pub(crate) fn new(
         runtime: Runtime,
         endpoints: Vec<String>,
-        cluster: Option<Arc<Cluster>>,
+        servers: Servers,
         prefix: String,
     ) -> Result<Self, Failure> {
         // A case without servers makes its own subjects; this one is never used.
         let known = if endpoints.is_empty() { vec!["127.0.0.1:1".to_owned()] } else { endpoints.clone() };
         let subject = runtime.open(&Setup::new(known))?;
-        Ok(Self { inner: Arc::new(Inner { runtime, subject, endpoints, cluster, prefix }) })
+        Ok(Self { inner: Arc::new(Inner { runtime, subject, endpoints, servers, prefix }) })
     }
 
     /// The case's own key of this name: its prefix and the name.
@@ -105,10 +117,11 @@ impl Context {
     /// # Errors
     /// They are not ours to control: the case must be marked so that it does not run there.
     pub fn cluster(&self) -> Result<&Arc<Cluster>, Failure> {
-        self.inner
-            .cluster
-            .as_ref()
-            .ok_or_else(|| Failure::new("the case controls servers, but is not marked so"))
+        match &self.inner.servers {
+            Servers::Real(cluster) => Ok(cluster),
+            Servers::Simulated(_) => Err(Failure::new("the case wants real servers, but is not marked so")),
+            Servers::Foreign => Err(Failure::new("the case controls servers, but is not marked so")),
+        }
     }
 
     /// Does something blocking with the servers on a thread of its own.
@@ -148,9 +161,41 @@ impl Context {
     /// # Errors
     /// That of [`Context::cluster`].
     pub async fn kill(&self, index: usize) -> Result<(), Failure> {
+        if let Servers::Simulated(machine) = &self.inner.servers {
+            machine.kill(index);
+            return Ok(());
+        }
         self.member(index, |member| {
             member.kill();
             Ok::<(), Failure>(())
+        })
+        .await
+    }
+
+    /// Ends one member in good order: a leader hands over first. To a simulated client this is no different from a kill.
+    ///
+    /// # Errors
+    /// That of [`Context::cluster`], or it does not end.
+    pub async fn terminate(&self, index: usize) -> Result<(), Failure> {
+        if matches!(self.inner.servers, Servers::Simulated(_)) {
+            return self.kill(index).await;
+        }
+        self.member(index, Member::terminate).await
+    }
+
+    /// Waits until a member leads, at most 20 s, and says which.
+    ///
+    /// # Errors
+    /// None does, or that of [`Context::cluster`].
+    pub async fn leader(&self) -> Result<usize, Failure> {
+        const LONG: Duration = Duration::from_secs(20);
+        if let Servers::Simulated(machine) = &self.inner.servers {
+            return self.eventually(LONG, "a member leads", || async { Ok(machine.leader()) }).await;
+        }
+        self.control(|cluster| {
+            let leader = cluster.wait_leader(LONG)?.name().to_owned();
+            let index = cluster.members().iter().position(|member| member.name() == leader);
+            index.ok_or_else(|| Failure::new("a stranger leads"))
         })
         .await
     }
@@ -160,11 +205,20 @@ impl Context {
     /// # Errors
     /// It cannot be started or is not healthy in 30 s.
     pub async fn restart(&self, index: usize) -> Result<(), Failure> {
+        if let Servers::Simulated(machine) = &self.inner.servers {
+            machine.start(index);
+            return self.leader().await.map(drop);
+        }
         self.member(index, |member| {
             member.restart()?;
             member.wait_ready(Duration::from_secs(30))
         })
         .await
+    }
+
+    /// The time: virtual on a simulated machine.
+    pub fn now(&self) -> Instant {
+        simulated::now()
     }
 
     /// Lets a moment pass, to limit a rate.
@@ -194,12 +248,12 @@ impl Context {
     where
         F: Future<Output = Result<Option<T>, Failure>>,
     {
-        let begin = Instant::now();
+        let begin = self.now();
         loop {
             if let Some(answer) = look().await? {
                 return Ok(answer);
             }
-            if begin.elapsed() >= time {
+            if self.now() - begin >= time {
                 return Err(Failure::new(format!("not within {time:?}: {what}")));
             }
             pause::pause(LOOK_AGAIN).await;

@@ -21,11 +21,13 @@ mod kv;
 mod pause;
 mod request;
 mod runtime;
+mod simulated;
 mod subject;
 mod txn;
 
 pub use answer::{only, text};
 pub use context::Context;
+pub(crate) use context::Servers;
 pub use event_loop::EventLoop;
 pub use failure::{Failure, failed, refused, some};
 pub(crate) use failure::{check, check_eq, describe};
@@ -35,6 +37,7 @@ pub use runtime::{Runtime, UnknownRuntime};
 pub use subject::{Call, Sending, Setup, Subject};
 
 pub(crate) use pause::within;
+pub(crate) use simulated::Simulation;
 
 /// The servers of a case.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +65,8 @@ pub enum Need {
     Quiet,
     /// A server at least this new: major and minor.
     Since(u32, u32),
+    /// It starts servers with other flags.
+    Flags,
     /// The typed client: it shows what the client does beyond the messages.
     Client,
 }
@@ -74,7 +79,7 @@ impl Need {
             Self::WholeStore => Some("reads or deletes keys outside its prefix"),
             Self::Compaction => Some("compacts the history"),
             Self::Quiet => Some("needs a store that nobody else writes to"),
-            Self::Since(..) | Self::Client => None,
+            Self::Since(..) | Self::Flags | Self::Client => None,
         }
     }
 }
@@ -151,12 +156,23 @@ impl Scenario {
         self.needs.iter().find_map(|need| need.forbids_foreign())
     }
 
+    /// What keeps a case from the simulated machine; `None` if nothing does. Process signals are no hindrance: to a
+    /// client, every end of a server looks like the end of its connections.
+    pub fn forbids_simulation(&self) -> Option<&'static str> {
+        match self.topology {
+            Topology::Own(_) => Some("needs a server with settings of its own"),
+            _ if self.needs.contains(&Need::Flags) => Some("changes the flags of a server"),
+            _ => None,
+        }
+    }
+
     /// Whether it runs on this runtime.
     pub fn runs_on(&self, runtime: Runtime) -> bool {
         match runtime {
             // What it shows beyond the current thread, it shows without restarts of servers as well.
             Runtime::TokioMulti => !self.controls() && !matches!(self.topology, Topology::Own(_)),
             Runtime::Loop => !self.needs.contains(&Need::Client),
+            Runtime::Sim => self.forbids_simulation().is_none(),
             Runtime::Tokio | Runtime::Smol | Runtime::AsyncStd => true,
         }
     }
@@ -194,6 +210,13 @@ mod tests {
             assert_eq!(case.is_exclusive(), case.forbids_foreign().is_some(), "{}", case.id);
             assert!(!(case.controls() && matches!(case.topology, Topology::None)), "{}", case.id);
         }
+    }
+
+    #[test]
+    fn few_cases_cannot_be_simulated() {
+        let not: Vec<String> =
+            all().iter().filter(|case| !case.runs_on(Runtime::Sim)).map(|case| case.name()).collect();
+        assert_eq!(not, ["KV-001", "KV-020", "KV-047"]);
     }
 
     #[test]

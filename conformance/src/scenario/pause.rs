@@ -9,6 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use super::simulated;
+
 /// What a thread brings to the future that waits for it.
 struct Shared<T> {
     answer: Option<thread::Result<T>>,
@@ -53,29 +55,40 @@ impl<T> Future for Blocking<T> {
     }
 }
 
-/// A pause. Its thread ends with it.
-pub(super) struct Pause {
-    fired: Blocking<()>,
-    /// Dropped to end the thread early.
-    _alive: Sender<()>,
+/// A pause.
+pub(super) enum Pause {
+    /// Of a thread, which ends with it.
+    Thread {
+        fired: Blocking<()>,
+        /// Dropped to end the thread early.
+        _alive: Sender<()>,
+    },
+    /// Of virtual time.
+    Virtual(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
 /// Ends after `time`.
 pub(super) fn pause(time: Duration) -> Pause {
+    if let Some(machine) = simulated::current() {
+        return Pause::Virtual(Box::pin(machine.sleep(time)));
+    }
     let (alive, dropped) = channel();
     let fired = blocking(move || {
         let ended = dropped.recv_timeout(time);
         debug_assert_ne!(ended, Ok(()), "nothing is ever sent");
         let _: Result<(), RecvTimeoutError> = ended;
     });
-    Pause { fired, _alive: alive }
+    Pause::Thread { fired, _alive: alive }
 }
 
 impl Future for Pause {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.fired).poll(cx)
+        match &mut *self {
+            Self::Thread { fired, .. } => Pin::new(fired).poll(cx),
+            Self::Virtual(sleep) => sleep.as_mut().poll(cx),
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use etcdium_client::ClientBuilder;
 
+use super::simulated::{self, Simulation};
+
 /// Where the body of a case and its client run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Runtime {
@@ -17,6 +19,8 @@ pub enum Runtime {
     Smol,
     /// async-std.
     AsyncStd,
+    /// A simulated machine in virtual time, with the model in place of servers.
+    Sim,
     /// None: the core itself on an event loop, under an executor for the body alone. Not for cases that use the typed
     /// client.
     Loop,
@@ -24,7 +28,8 @@ pub enum Runtime {
 
 impl Runtime {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Tokio, Self::TokioMulti, Self::Smol, Self::AsyncStd, Self::Loop];
+    pub const ALL: [Self; 6] =
+        [Self::Tokio, Self::TokioMulti, Self::Smol, Self::AsyncStd, Self::Loop, Self::Sim];
 
     /// Its name on command lines and in the names of tests.
     pub const fn name(self) -> &'static str {
@@ -34,6 +39,7 @@ impl Runtime {
             Self::Smol => "smol",
             Self::AsyncStd => "async-std",
             Self::Loop => "loop",
+            Self::Sim => "sim",
         }
     }
 
@@ -55,10 +61,14 @@ impl Runtime {
             Self::Smol => Some(etcdium_smol::builder()),
             Self::AsyncStd => Some(etcdium_async_std::builder()),
             Self::Loop => None,
+            Self::Sim => simulated::current().map(|machine| machine.builder()),
         }
     }
 
     /// Runs a future to its end on this runtime, which ends with it as far as it can be ended.
+    ///
+    /// # Panics
+    /// On a simulated machine, when the future can never end.
     pub fn block_on<F>(self, future: F) -> F::Output
     where
         F: Future + Send + 'static,
@@ -77,6 +87,8 @@ impl Runtime {
             Self::Smol => smol::block_on(future),
             Self::AsyncStd => async_std::task::block_on(future),
             Self::Loop => futures_lite::future::block_on(future),
+            #[expect(clippy::panic, reason = "as other runtimes never end with a future that never does")]
+            Self::Sim => Simulation::new(1, 0).run(future).unwrap_or_else(|hang| panic!("{hang}")),
         }
     }
 }

@@ -5,15 +5,17 @@ mod pool;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use etcdium_client::Delete;
 use etcdium_client::proto::etcdserverpb::StatusRequest;
 
 use crate::etcd::provision::{self, Provisioned, Version};
-use crate::etcd::{Cluster, Member};
-use crate::scenario::{self, Context, Failure, Need, Runtime, Scenario, Setup, Topology};
+use crate::etcd::Member;
+use crate::scenario::{
+    self, Context, Failure, Need, Runtime, Scenario, Servers as Serving, Setup, Simulation, Topology,
+};
 
 pub use crate::etcd::provision::Request;
 pub use examples::examples;
@@ -118,7 +120,11 @@ impl Suite {
             }
         });
         let trials = cases.into_iter().flat_map(|case| {
-            let runs = runtimes.iter().filter(|&&runtime| case.runs_on(runtime));
+            let runs = runtimes.iter().filter(|&&runtime| {
+                // The machine has servers of its own.
+                let foreign = matches!(self.servers, Servers::Foreign { .. });
+                case.runs_on(runtime) && !(foreign && runtime == Runtime::Sim)
+            });
             runs.map(move |&runtime| Trial { case, runtime })
         });
         trials.collect()
@@ -139,6 +145,9 @@ impl Suite {
 
     /// Makes a trial. Blocks; trials may be made on several threads at once.
     pub fn run(&self, trial: Trial) -> Report {
+        if trial.runtime == Runtime::Sim {
+            return simulate(trial, seed());
+        }
         let (verdict, time) = match self.skips(trial.case) {
             Err(reason) => (Verdict::Failed(reason), Duration::ZERO),
             Ok(Some(reason)) => (Verdict::Skipped(reason), Duration::ZERO),
@@ -207,7 +216,9 @@ impl Suite {
         let cluster = taken.as_ref().map(|taken| taken.cluster().clone());
         let prefix = format!("{PREFIX}{}/{}/{}/", self.token, trial.case.name(), trial.runtime);
         let begin = Instant::now();
-        let mut outcome = run_body(trial, endpoints, cluster, prefix);
+        let servers = cluster.map_or(Serving::Foreign, Serving::Real);
+        let body = body(trial, endpoints, servers, prefix);
+        let mut outcome = guard(|| trial.runtime.block_on(body));
         let time = begin.elapsed();
         if let (Err(failure), Some(taken)) = (&mut outcome, &taken) {
             let logs = taken.cluster().members().iter().map(log);
@@ -224,25 +235,54 @@ impl Suite {
     }
 }
 
-/// Runs a body on its runtime. A panic is a failure like another.
-fn run_body(
+/// A case's body with its surroundings and its time limit.
+fn body(
     Trial { case, runtime }: Trial,
     endpoints: Vec<String>,
-    cluster: Option<Arc<Cluster>>,
+    servers: Serving,
     prefix: String,
-) -> Result<(), Failure> {
-    let body = async move {
-        let context = Context::new(runtime, endpoints, cluster, prefix)?;
+) -> impl Future<Output = Result<(), Failure>> + Send + 'static {
+    async move {
+        let context = Context::new(runtime, endpoints, servers, prefix)?;
         match scenario::within(case.limit, case.run(context)).await {
             Some(outcome) => outcome,
             None => Err(Failure::new(format!("not over after {:?}", case.limit))),
         }
-    };
-    catch_unwind(AssertUnwindSafe(|| runtime.block_on(body))).unwrap_or_else(|panic| {
+    }
+}
+
+/// A panic is a failure like another.
+fn guard(run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("not a text");
         Err(Failure::new(format!("panicked: {text}")))
     })
+}
+
+/// The seed of simulated cases: `ETCDIUM_SIM_SEED`, else 0.
+fn seed() -> u64 {
+    std::env::var("ETCDIUM_SIM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0)
+}
+
+/// Makes a trial on a machine of its own, in virtual time.
+fn simulate(trial: Trial, seed: u64) -> Report {
+    let begin = Instant::now();
+    let simulation = Simulation::new(trial.case.simulated_members(), seed);
+    let outcome = run_simulated(&simulation, trial);
+    let verdict = match outcome {
+        Ok(()) => Verdict::Passed,
+        Err(failure) => Verdict::Failed(format!("{failure}\n(with ETCDIUM_SIM_SEED={seed})")),
+    };
+    Report { trial, verdict, time: begin.elapsed() }
+}
+
+fn run_simulated(simulation: &Simulation, trial: Trial) -> Result<(), Failure> {
+    let machine = simulation.machine();
+    // Nothing that differs between runs.
+    let prefix = format!("{PREFIX}{}/", trial.case.name());
+    let body = body(trial, machine.endpoints(), Serving::Simulated(machine.clone()), prefix);
+    guard(|| simulation.run(body)?)
 }
 
 /// The end of a member's log, as far as it helps and can be read.
@@ -261,4 +301,30 @@ fn log(member: &Member) -> String {
 fn token() -> String {
     let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     format!("{:x}-{:x}", time.as_micros(), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every case that can be simulated holds on many machines, and equal seeds send equal bytes at equal times.
+    #[test]
+    fn simulated_cases_hold_and_are_repeatable() {
+        let cases = scenario::all().iter().filter(|case| case.runs_on(Runtime::Sim));
+        for case in cases {
+            let trial = Trial { case, runtime: Runtime::Sim };
+            for seed in 0..10 {
+                let run = || {
+                    let simulation = Simulation::new(case.simulated_members(), seed);
+                    let outcome = run_simulated(&simulation, trial);
+                    outcome.unwrap_or_else(|failure| panic!("{trial}: {failure} (seed {seed})"));
+                    simulation.transcript()
+                };
+                let first = run();
+                if seed < 3 {
+                    assert_eq!(first, run(), "{trial}, seed {seed}");
+                }
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -125,7 +126,11 @@ pub(super) fn connect(shared: &Arc<Shared>, target: &Target) -> BoxFuture<Result
 fn accept(shared: &Shared, host: &str, port: u16) -> Result<Option<(Host, usize, u64)>, ConnectError> {
     let mut state = shared.lock();
     let Some(index) = state.network.listener(host, port) else {
-        return Err(ConnectError::Resolve(io::ErrorKind::NotFound.into()));
+        // An address needs no resolving, and nobody listens there.
+        return Err(match host.parse::<IpAddr>() {
+            Ok(_) => io::Error::from(io::ErrorKind::ConnectionRefused).into(),
+            Err(_) => ConnectError::Resolve(io::ErrorKind::NotFound.into()),
+        });
     };
     let listener = &state.network.listeners[index];
     let (server, member) = (listener.server.clone(), listener.member);

@@ -20,7 +20,7 @@ pub(super) const CASES: &[Scenario] = &[
     Scenario::new("KV-020", Topology::OneMember, "limits of message sizes on both sides", |ctx| {
         Box::pin(kv_020(ctx))
     })
-    .needs(&[Need::Control]),
+    .needs(&[Need::Control, Need::Flags]),
     Scenario::new(
         "KV-047",
         Topology::Own(ClusterConfig::three),

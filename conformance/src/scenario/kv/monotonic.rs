@@ -66,15 +66,11 @@ async fn progress(ctx: &Context, state: &State) -> Result<(), Failure> {
 async fn restart_leaders(ctx: &Context, state: &State) -> Result<(), Failure> {
     for _ in 0..RESTARTS {
         progress(ctx, state).await?;
-        ctx.control(|cluster| {
-            let leader = cluster.wait_leader(Duration::from_secs(20))?;
-            leader.kill();
-            // The others go on without it before it comes back.
-            cluster.wait_leader(Duration::from_secs(20))?;
-            leader.restart()?;
-            cluster.wait_ready(Duration::from_secs(30))
-        })
-        .await?;
+        let leader = ctx.leader().await?;
+        ctx.kill(leader).await?;
+        // The others go on without it before it comes back.
+        ctx.leader().await?;
+        ctx.restart(leader).await?;
     }
     progress(ctx, state).await
 }

@@ -2,7 +2,7 @@
 
 use std::future::IntoFuture;
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use etcdium_client::{CauseKind, Error, ErrorKind, Get, Outcome, Put};
 use futures_lite::future::zip;
@@ -63,17 +63,11 @@ async fn restart_when_missed(ctx: &Context, subject: &Subject, index: usize) -> 
 }
 
 async fn kv_014(ctx: Context) -> Result<(), Failure> {
-    let leader = ctx
-        .control(|cluster| {
-            let leader = cluster.wait_leader(Duration::from_secs(10))?.name().to_owned();
-            Ok::<_, Failure>(cluster.members().iter().position(|member| member.name() == leader))
-        })
-        .await?;
-    let follower = (leader.unwrap_or(0) + 1) % 3;
+    let follower = (ctx.leader().await? + 1) % 3;
     let subject = connected(&ctx, follower).await?;
     let key = ctx.key("foo");
     let put = subject.send(Put::new(&key, "bar")).await?;
-    ctx.member(follower, |member| member.terminate()).await?;
+    ctx.terminate(follower).await?;
 
     let get = subject.send(Get::new(&key));
     let (got, restarted) = zip(get.into_future(), restart_when_missed(&ctx, &subject, follower)).await;
@@ -92,9 +86,10 @@ async fn kv_015(ctx: Context) -> Result<(), Failure> {
     let key = ctx.key("foo");
     ctx.kill(0).await?;
 
-    let begin = Instant::now();
+    let begin = ctx.now();
     let error = failed(subject.send(Put::new(&key, "bar")).timeout(SECOND).await)?;
-    check!(begin.elapsed() < SECOND + SLACK, "the put was tried past its time-out: {:?}", begin.elapsed());
+    let took = ctx.now() - begin;
+    check!(took < SECOND + SLACK, "the put was tried past its time-out: {took:?}");
     check!(is_outage(&error), "not the server's absence: {}", describe(&error));
 
     let get = subject.send(Get::new(&key));
@@ -119,9 +114,9 @@ async fn kv_017(ctx: Context) -> Result<(), Failure> {
 
 /// A read with a second's time fails after about that time, and says what is wrong with the server.
 async fn read_in_vain(ctx: &Context, subject: &Subject) -> Result<(), Failure> {
-    let begin = Instant::now();
+    let begin = ctx.now();
     let error = failed(subject.send(Get::new(ctx.key("abc"))).timeout(SECOND).await)?;
-    let took = begin.elapsed();
+    let took = ctx.now() - begin;
     check!(error.is_timeout(), "not a time-out: {}", describe(&error));
     check!(took >= SECOND && took < SECOND + SLACK, "timed out after {took:?} instead of {SECOND:?}");
     check_eq!(error.causes().len(), 1, "causes of {error}");
@@ -169,7 +164,7 @@ async fn kv_045(ctx: Context) -> Result<(), Failure> {
             }
         }
     };
-    let stop = ctx.member(0, |member| member.terminate());
+    let stop = ctx.terminate(0);
     let readers = join_all((0..10).map(|_| read_until_it_fails()));
     let (errors, stopped) = ctx.within(PATIENCE, zip(readers, stop)).await?;
     stopped?;
@@ -187,9 +182,9 @@ async fn kv_055(ctx: Context) -> Result<(), Failure> {
     let address = port.map_err(|error| Failure::new(error.to_string()))?.to_string();
     let time = Duration::from_millis(1250);
     let subject = ctx.open(&Setup::new([&address]).timeout(time))?;
-    let begin = Instant::now();
+    let begin = ctx.now();
     let error = failed(subject.send(Put::new(ctx.key("foo"), "bar")).await)?;
-    let took = begin.elapsed();
+    let took = ctx.now() - begin;
     check!(took >= time && took < time + SLACK, "gave up after {took:?} instead of {time:?}");
     check!(is_outage(&error) && error.is_retryable(), "not the server's absence: {}", describe(&error));
     check_eq!(error.outcome(), Outcome::NotApplied);
