@@ -28,6 +28,8 @@ pub(crate) struct Line {
     stalled: bool,
     /// The stream has moved a byte: it is open.
     established: bool,
+    /// The stream took no more when last written to.
+    blocked: bool,
     /// The stream keeps bytes back that it took.
     unflushed: bool,
 }
@@ -44,6 +46,7 @@ impl Line {
             opened: 0,
             stalled: false,
             established: false,
+            blocked: false,
             unflushed: false,
         })
     }
@@ -156,9 +159,9 @@ impl Line {
         self.http2.forget_news();
     }
 
-    /// Writes what there is to write. Says whether that allows HTTP/2 to go on.
+    /// Writes what there is to write. Says whether that allows HTTP/2 to go on, or is news.
     pub(crate) fn flush(&mut self, io: &mut impl Write) -> bool {
-        let (mut wrote, mut go_on) = (false, false);
+        let (mut wrote, mut go_on, mut unblocked) = (false, false, false);
         loop {
             let written = {
                 let buffers = self.wire.buffers();
@@ -172,11 +175,18 @@ impl Line {
                 Ok(len) => {
                     self.established = true;
                     wrote = true;
+                    if core::mem::take(&mut self.blocked) {
+                        self.http2.unblocked();
+                        unblocked = true;
+                    }
                     go_on |= self.http2.wrote(len);
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if self.must_wait(&error) => break,
+                Err(error) if self.must_wait(&error) => {
+                    self.blocked = true;
+                    break;
+                }
                 Err(error) => error,
             };
             self.fail(&error);
@@ -196,7 +206,7 @@ impl Line {
             }
         }
         self.touched |= go_on;
-        go_on || (wrote && self.stalled)
+        go_on || unblocked || (wrote && self.stalled)
     }
 
     /// Whether an error only means to try again when the stream is ready.

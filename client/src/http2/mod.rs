@@ -240,6 +240,15 @@ impl Http2 {
         }
     }
 
+    /// Takes note that the stream takes bytes again after it was full: somebody at the other end takes them, which is a
+    /// sign of life while a large or slow request leaves the server nothing to say.
+    pub(crate) fn unblocked(&mut self) {
+        if self.life == Life::Open && !self.received {
+            self.received = true;
+            self.news.push(News::Connection(EndpointInput::Received));
+        }
+    }
+
     fn wrong(&mut self, wrong: WrongServer) {
         self.fail(CauseKind::WrongServer(wrong).into());
         self.wire.buffers().fail(&io::ErrorKind::InvalidData.into());

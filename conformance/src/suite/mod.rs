@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 use etcdium_client::Delete;
 use etcdium_client::proto::etcdserverpb::StatusRequest;
 
-use crate::etcd::provision::{self, Provisioned, Version};
 use crate::etcd::Member;
+use crate::etcd::provision::{self, Provisioned, Version};
 use crate::scenario::{
     self, Context, Failure, Need, Runtime, Scenario, Servers as Serving, Setup, Simulation, Topology,
 };

@@ -15,7 +15,7 @@ use crate::world::{LIMIT, World, all, seeds};
 
 #[test]
 fn calls_move_to_members_that_live() {
-    seeds(60, |seed| {
+    seeds(40, |seed| {
         let world = World::new(seed, 3, Profile::draw(seed));
         let client = world.builder().timeout(Duration::from_secs(60)).build().unwrap();
         let host = world.host.clone();
@@ -36,7 +36,7 @@ fn calls_move_to_members_that_live() {
 
 #[test]
 fn a_single_member_comes_back() {
-    seeds(60, |seed| {
+    seeds(40, |seed| {
         let world = World::new(seed, 1, Profile::draw(seed));
         let client = world.builder().timeout(Duration::from_secs(60)).build().unwrap();
         let host = world.host.clone();

@@ -11,7 +11,7 @@ use crate::world::{World, all, seeds};
 
 #[test]
 fn thousands_of_calls_at_once() {
-    seeds(3, |seed| {
+    seeds(2, |seed| {
         let world = World::new(seed, 1, Profile { in_order: seed % 2 == 0, ..Profile::default() });
         let client = world.client();
         world.run(&client, |client, runtime| async move {
@@ -33,7 +33,7 @@ fn thousands_of_calls_at_once() {
 /// Calls are dropped at any moment of their life; those left alone are answered, on the same connection.
 #[test]
 fn calls_are_given_up_at_any_moment() {
-    seeds(100, |seed| {
+    seeds(60, |seed| {
         let profile = Profile { latency: Range::micros(10, 3_000), ..Profile::draw(seed) };
         let world = World::new(seed, 1, profile);
         let client = world.builder().timeout(Duration::from_secs(120)).build().unwrap();
