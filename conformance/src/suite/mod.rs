@@ -236,18 +236,16 @@ impl Suite {
 }
 
 /// A case's body with its surroundings and its time limit.
-fn body(
+async fn body(
     Trial { case, runtime }: Trial,
     endpoints: Vec<String>,
     servers: Serving,
     prefix: String,
-) -> impl Future<Output = Result<(), Failure>> + Send + 'static {
-    async move {
-        let context = Context::new(runtime, endpoints, servers, prefix)?;
-        match scenario::within(case.limit, case.run(context)).await {
-            Some(outcome) => outcome,
-            None => Err(Failure::new(format!("not over after {:?}", case.limit))),
-        }
+) -> Result<(), Failure> {
+    let context = Context::new(runtime, endpoints, servers, prefix)?;
+    match scenario::within(case.limit, case.run(context)).await {
+        Some(outcome) => outcome,
+        None => Err(Failure::new(format!("not over after {:?}", case.limit))),
     }
 }
 

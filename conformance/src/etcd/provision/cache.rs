@@ -37,6 +37,11 @@ impl Cache {
         (path.is_file() && run::version_of(&path).as_ref() == Ok(version)).then_some(path)
     }
 
+    /// A tool that is kept.
+    pub(super) fn find_tool(&self, name: &str) -> Option<PathBuf> {
+        Some(self.root.join(name)).filter(|path| path.is_file())
+    }
+
     /// The newest working binary among those accepted.
     pub(super) fn newest(&self, accepts: impl Fn(&Version) -> bool) -> Option<(Version, PathBuf)> {
         let folders = fs::read_dir(&self.root).ok()?;
@@ -75,6 +80,13 @@ impl Locked<'_> {
     /// Where a tool is kept that later builds use again.
     pub(super) fn tool(&self, name: &str) -> PathBuf {
         self.cache.root.join(name)
+    }
+
+    /// Moves a tool from the scratch folder to where it is kept, at once.
+    pub(super) fn keep_tool(&self, binary: &Path, name: &str) -> io::Result<PathBuf> {
+        let place = self.tool(name);
+        fs::rename(binary, &place)?;
+        Ok(place)
     }
 
     /// Moves a binary from the scratch folder into its place, at once.

