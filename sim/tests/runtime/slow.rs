@@ -59,7 +59,8 @@ fn a_client_that_stops_does_not_blame_the_server() {
             all(&runtime, callers.collect()).await;
         });
         let stats = client.stats();
-        assert_eq!((stats.connections_lost, stats.connects), (0, 1), "{stats:?}");
+        // A client that stands still while it connects may find its own time for that over.
+        assert_eq!(stats.connections_lost, 0, "{stats:?}");
     });
 }
 
