@@ -1,5 +1,5 @@
-//! `cargo xtask demo`: starts a real etcd and uses it from every runtime. The demo itself is a program of the
-//! conformance package.
+//! `cargo xtask demo`: starts a real etcd, or the model with `--embedded`, and uses it from every runtime. The demo itself
+//! is a program of the conformance package.
 
 use crate::Outcome;
 use crate::cargo::{cargo, run as run_command};

@@ -21,7 +21,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 const USAGE: &str = "usage: cargo xtask <task>
 
-  demo                               start etcd and use it from every runtime
+  demo [--embedded]                  start etcd and use it from every runtime; embedded: the model etcd
   test [--only STEP|CASE] [--runtime NAME|all] [--etcd VERSION]
                                      everything CI checks
   bench [--quick] [--json FILE] ...  measure against other clients

@@ -132,7 +132,7 @@ fn doctest() -> Outcome {
 fn live(filter: &Filter) -> Outcome {
     let mut command = cargo(&["test", "-p", "etcdium-conformance", "--locked", "--test", "live"]);
     if filter.only.is_none() {
-        command.args(["--test", "launcher"]);
+        command.args(["--test", "launcher", "--test", "etcdctl"]);
     }
     if let Some(runtime) = &filter.runtime {
         command.env("ETCDIUM_RUNTIME", runtime);

@@ -1,5 +1,6 @@
 //! `etcdium-demo`: starts a real etcd and uses it from every runtime and from an event loop without one, across a crash
-//! of the server. What `cargo xtask demo` runs.
+//! of the server. What `cargo xtask demo` runs. With `--embedded`, and where no real etcd can be had, the server is the
+//! model etcd inside of this process.
 //!
 //! Every answer is checked, so a good end means more than that nothing failed.
 
@@ -14,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use etcdium_client::{Compact, Compare, Delete, EtcdError, Get, Put, Txn};
 use etcdium_conformance::etcd::provision;
-use etcdium_conformance::etcd::{Cluster, ClusterConfig, LaunchError};
+use etcdium_conformance::etcd::{Cluster, ClusterConfig};
 use etcdium_conformance::scenario::{Runtime, Setup, Subject};
+use etcdium_sim::SimServer;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -25,11 +27,16 @@ const STEPS: [&str; 8] = ["connect", "put", "get", "txn", "delete", "compact", "
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    if std::env::args().len() > 1 {
-        eprintln!("usage: etcdium-demo; ETCDIUM_ETCD_VERSION chooses the version of etcd");
-        return ExitCode::FAILURE;
-    }
-    match demo() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let embedded = match args.as_slice() {
+        [] => false,
+        [option] if option == "--embedded" => true,
+        _ => {
+            eprintln!("usage: etcdium-demo [--embedded]; ETCDIUM_ETCD_VERSION chooses the version of etcd");
+            return ExitCode::FAILURE;
+        }
+    };
+    match demo(embedded) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -38,15 +45,63 @@ fn main() -> ExitCode {
     }
 }
 
-fn demo() -> Result<(), Failure> {
-    println!("Providing etcd; the first time it is built or downloaded, which may take a minute or two.");
-    let etcd = provision::default()?;
-    println!("Using {etcd}");
-    if let Some(note) = &etcd.note {
-        println!("Note: {note}");
+/// The server: a real one, or the model in this process.
+enum Server {
+    Real(Cluster),
+    Embedded(SimServer),
+}
+
+impl Server {
+    /// A real one if it is wanted and can be had.
+    fn start(embedded: bool) -> Result<Self, Failure> {
+        if !embedded {
+            println!(
+                "Providing etcd; the first time it is built or downloaded, which may take a minute or two."
+            );
+            match provision::default() {
+                Ok(etcd) => {
+                    println!("Using {etcd}");
+                    if let Some(note) = &etcd.note {
+                        println!("Note: {note}");
+                    }
+                    return Ok(Self::Real(ClusterConfig::single().start()?));
+                }
+                Err(error) => println!("No real etcd can be had, so the model takes its place.\n{error}"),
+            }
+        }
+        println!("Using the model etcd of etcdium-sim, inside of this process");
+        Ok(Self::Embedded(SimServer::start()?))
     }
-    let cluster = Arc::new(ClusterConfig::single().start()?);
-    let endpoint = cluster.endpoints().concat();
+
+    fn endpoint(&self) -> String {
+        match self {
+            Self::Real(cluster) => cluster.endpoints().concat(),
+            Self::Embedded(server) => server.endpoints().concat(),
+        }
+    }
+
+    fn kill(&self) {
+        match self {
+            Self::Real(cluster) => cluster.members()[0].kill(),
+            Self::Embedded(server) => server.kill(0),
+        }
+    }
+
+    /// Starts it again; it serves on return.
+    fn restart(&self) -> Result<(), Failure> {
+        match self {
+            Self::Real(cluster) => {
+                cluster.members()[0].restart()?;
+                Ok(cluster.wait_ready(PATIENCE)?)
+            }
+            Self::Embedded(server) => Ok(server.restart(0)?),
+        }
+    }
+}
+
+fn demo(embedded: bool) -> Result<(), Failure> {
+    let server = Arc::new(Server::start(embedded)?);
+    let endpoint = server.endpoint();
     println!("Started one server at {endpoint}; one client after the other, times in milliseconds.\n");
 
     print!("{:<12}", "");
@@ -56,19 +111,19 @@ fn demo() -> Result<(), Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let client = clock.time(etcdium_tokio::connect(&*endpoint)).await?;
-            use_etcd(Subject::Client(client), &cluster, clock, "tokio").await
+            use_etcd(Subject::Client(client), &server, clock, "tokio").await
         })
     })?;
     row("smol", |clock| {
         smol::block_on(async {
             let client = clock.time(etcdium_smol::connect(&*endpoint)).await?;
-            use_etcd(Subject::Client(client), &cluster, clock, "smol").await
+            use_etcd(Subject::Client(client), &server, clock, "smol").await
         })
     })?;
     row("async-std", |clock| {
         async_std::task::block_on(async {
             let client = clock.time(etcdium_async_std::connect(&*endpoint)).await?;
-            use_etcd(Subject::Client(client), &cluster, clock, "async-std").await
+            use_etcd(Subject::Client(client), &server, clock, "async-std").await
         })
     })?;
     row("event loop", |clock| {
@@ -76,7 +131,7 @@ fn demo() -> Result<(), Failure> {
             let event_loop = Runtime::Loop.open(&Setup::new([&endpoint]))?;
             // It connects when it is first used.
             clock.time(event_loop.send(Get::new("demo")).into_future()).await?;
-            use_etcd(event_loop, &cluster, clock, "event-loop").await
+            use_etcd(event_loop, &server, clock, "event-loop").await
         })
     })?;
     println!(
@@ -119,7 +174,7 @@ impl Clock {
 /// One of each, written once for all.
 async fn use_etcd(
     client: Subject,
-    cluster: &Arc<Cluster>,
+    server: &Arc<Server>,
     clock: &mut Clock,
     name: &str,
 ) -> Result<(), Failure> {
@@ -142,8 +197,8 @@ async fn use_etcd(
     let refused = old.is_err_and(|error| error.etcd() == Some(EtcdError::Compacted));
     demand(refused, "the history is compacted")?;
 
-    cluster.members()[0].kill();
-    let restart = restart(cluster.clone(), client.clone());
+    server.kill();
+    let restart = restart(server.clone(), client.clone());
     let read = client.send(Get::new(&greeting)).timeout(PATIENCE);
     let got = clock.time(read.into_future()).await?;
     restart.join().map_err(|_| "the thread that restarts the server panicked")??;
@@ -153,14 +208,13 @@ async fn use_etcd(
 }
 
 /// Starts the server again, on a thread, when the client has missed it.
-fn restart(cluster: Arc<Cluster>, client: Subject) -> thread::JoinHandle<Result<(), LaunchError>> {
+fn restart(server: Arc<Server>, client: Subject) -> thread::JoinHandle<Result<(), Failure>> {
     thread::spawn(move || {
         let (begin, connects) = (Instant::now(), client.stats().connects);
         while client.stats().connects == connects && begin.elapsed() < PATIENCE {
             thread::sleep(Duration::from_millis(5));
         }
-        cluster.members()[0].restart()?;
-        cluster.wait_ready(PATIENCE)
+        server.restart()
     })
 }
 
