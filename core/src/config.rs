@@ -36,6 +36,8 @@ pub struct Config {
     pub(crate) ping_interval: Duration,
     pub(crate) ping_timeout: Duration,
     pub(crate) metadata: Metadata,
+    #[cfg(etcdium_planted)]
+    pub(crate) planted: Option<crate::Planted>,
 }
 
 impl Config {
@@ -58,6 +60,8 @@ impl Config {
             ping_interval: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(5),
             metadata: Metadata::default(),
+            #[cfg(etcdium_planted)]
+            planted: None,
         }
     }
 

@@ -101,6 +101,8 @@ mod key_range;
 mod machine;
 mod metadata;
 mod op;
+#[cfg(etcdium_planted)]
+mod planted;
 mod preface;
 mod retry;
 mod revision;
@@ -127,6 +129,8 @@ pub use key_range::{Key, KeyRange, prefix_end};
 pub use machine::{Core, TimerReason};
 pub use metadata::Metadata;
 pub use op::{Op, Reply};
+#[cfg(etcdium_planted)]
+pub use planted::Planted;
 pub use preface::{Preface, Verdict, WrongServer};
 pub use stats::Stats;
 pub use transmit::{Connect, Open, Transmit};

@@ -12,6 +12,7 @@ mod etcd;
 mod lines;
 mod msrv;
 mod purity;
+mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ const USAGE: &str = "usage: cargo xtask <task>
   test [--only STEP|CASE] [--runtime NAME|all] [--etcd VERSION]
                                      everything CI checks
   bench [--quick] [--json FILE] ...  measure against other clients
+  sim [--seeds N] [--seed S] [--jobs J] [--trace] [--planted] ...
+                                     the core in its simulated world, seed by seed
   etcd [3.4|3.5|3.6|3.7|EXACT]       provide an etcd server binary and print its path
   codegen [--check]                  generate the protobuf messages, or check that they are up to date
 
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         "lines" => lines::run(),
         "msrv" => msrv::run(),
         "purity" => purity::run(),
+        "sim" => sim::run(rest),
         "test" => test::run(rest),
         _ => Err(USAGE.into()),
     };

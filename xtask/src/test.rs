@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cargo::{cargo, run as run_command};
-use crate::{Outcome, api, codegen, deny, lines, msrv, purity};
+use crate::{Outcome, api, codegen, deny, lines, msrv, purity, sim};
 
 /// What the user narrowed the run down to.
 #[derive(Debug, Default)]
@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", about: "lints", check: |_| clippy() },
     Step { name: "unit", about: "unit, property and loopback tests", check: |_| unit() },
     Step { name: "doc", about: "documentation tests", check: |_| doctest() },
+    Step { name: "sim", about: "seeds of the simulated world, planted bugs", check: |_| sim::check() },
     Step { name: "live", about: "conformance cases against live etcd", check: live },
     Step { name: "differential", about: "the model etcd against real ones", check: differential },
     Step { name: "examples", about: "examples against live etcd", check: |_| examples() },

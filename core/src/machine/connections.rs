@@ -248,6 +248,10 @@ impl Core {
     /// Notes that a call was answered: the endpoint works.
     pub(super) fn proved(&mut self, key: ConnectionKey) {
         let Some(connection) = self.connections.get_mut(key) else { return };
+        #[cfg(etcdium_planted)]
+        if self.config.has(crate::Planted::BackoffKept) {
+            return;
+        }
         if !connection.proved {
             connection.proved = true;
             if let Some(endpoint) = self.endpoints.get_mut(connection.endpoint) {

@@ -33,6 +33,8 @@ impl Core {
                 (Bytes::new(), Some(kind))
             }
         };
+        #[cfg(etcdium_planted)]
+        let message = self.config.make_stale(R::METHOD, message);
         let request = Request {
             method: R::METHOD,
             class: request.retry_class(),
@@ -212,6 +214,15 @@ impl Core {
         if answered {
             self.heard(connection);
         }
+        #[cfg(etcdium_planted)]
+        if self.config.has(crate::Planted::LostAfterGoAway)
+            && matches!(
+                &progress,
+                Progress::Failed { failure: Failure::Reset { cause: ResetCause::GoAway, .. }, .. }
+            )
+        {
+            return;
+        }
         let (Owner::Op(op), Some((endpoint, address))) = (owner, place) else { return };
         match progress {
             Progress::Done(message) => {
@@ -251,6 +262,8 @@ impl Core {
         let Some(op) = self.ops.get_mut(key) else { return };
         let Some(request) = &op.request else { return };
         let verdict = judge(request.class, &failure);
+        #[cfg(etcdium_planted)]
+        let verdict = self.config.misjudge(&failure, verdict);
         let error = attempt_error(failure, verdict.applied)
             .with_method(request.method)
             .with_endpoint(address.clone());
@@ -298,6 +311,10 @@ impl Core {
 
     /// The operation's time is up.
     pub(super) fn deadline(&mut self, key: OpKey) {
+        #[cfg(etcdium_planted)]
+        if self.config.has(crate::Planted::DeadlineIgnored) && !self.is_any_ready(None) {
+            return;
+        }
         let Some(op) = self.ops.get_mut(key) else { return };
         let outcome = op.outcome_if_ended();
         let kind = ErrorKind::Timeout { after: op.timeout };
@@ -344,6 +361,10 @@ impl Core {
             self.connecting.remove(&key);
         }
         self.live_ops -= 1;
+        #[cfg(etcdium_planted)]
+        if self.config.has(crate::Planted::ToldTwice) {
+            self.events.push_back(Event::OpDone(key));
+        }
         self.events.push_back(Event::OpDone(key));
         self.sweep_timers();
     }

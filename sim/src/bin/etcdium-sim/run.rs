@@ -178,13 +178,15 @@ fn planted(_: &Args, _: &RunOptions) -> Result<(), Error> {
 fn planted(args: &Args, options: &RunOptions) -> Result<(), Error> {
     let mut missed = Vec::new();
     for planted in etcdium_core::Planted::ALL {
+        let mut options = options.clone();
+        options.planted = Some(*planted);
         let campaign = Campaign {
             first: args.seed.unwrap_or(0),
             seeds: args.seeds.unwrap_or(20_000),
             jobs: 1,
             twice_every: 0,
             stop_after: 1,
-            options: RunOptions { planted: Some(*planted), ..options.clone() },
+            options,
         };
         let (report, time) = with_progress(&campaign);
         match report.broken.first() {

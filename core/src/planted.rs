@@ -1,0 +1,80 @@
+//! Bugs built in on purpose, only under `--cfg etcdium_planted`: the simulator has to find each of them
+//! (`cargo xtask sim --planted`). Nothing of this is in any other build.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use etcdium_proto::{Method, methods};
+
+use crate::Config;
+use crate::etcd_error::Applied;
+use crate::retry::{Failure, Next, Verdict};
+
+/// A bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// A write whose connection broke is sent again.
+    RetriedWrite,
+    /// A write whose connection broke is said not to be applied.
+    ClaimedNotApplied,
+    /// Reconnecting waits as if the last connection had served nothing.
+    BackoffKept,
+    /// An operation whose call GOAWAY gave back is forgotten.
+    LostAfterGoAway,
+    /// A linearizable read is sent as a serializable one.
+    StaleRead,
+    /// Deadlines do not count while no endpoint is ready.
+    DeadlineIgnored,
+    /// The end of an operation is told twice.
+    ToldTwice,
+}
+
+impl Planted {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::RetriedWrite,
+        Self::ClaimedNotApplied,
+        Self::BackoffKept,
+        Self::LostAfterGoAway,
+        Self::StaleRead,
+        Self::DeadlineIgnored,
+        Self::ToldTwice,
+    ];
+}
+
+impl Config {
+    /// Switches a bug on.
+    #[must_use]
+    pub fn planted(mut self, planted: Planted) -> Self {
+        self.planted = Some(planted);
+        self
+    }
+
+    pub(crate) fn has(&self, planted: Planted) -> bool {
+        self.planted == Some(planted)
+    }
+
+    pub(crate) fn misjudge(&self, failure: &Failure, verdict: Verdict) -> Verdict {
+        match (self.planted, failure) {
+            (Some(Planted::RetriedWrite), Failure::Reset { .. }) => {
+                Verdict { next: Next::Elsewhere, ..verdict }
+            }
+            (Some(Planted::ClaimedNotApplied), Failure::Reset { .. }) => {
+                Verdict { applied: Applied::NotApplied, ..verdict }
+            }
+            _ => verdict,
+        }
+    }
+
+    /// The framed request, with `serializable` set if it is a range and that is the bug.
+    pub(crate) fn make_stale(&self, method: &'static Method, framed: Bytes) -> Bytes {
+        const SERIALIZABLE: [u8; 2] = [7 << 3, 1];
+        if !self.has(Planted::StaleRead) || method.path() != methods::KV_RANGE.path() {
+            return framed;
+        }
+        let mut stale = BytesMut::new();
+        stale.put_u8(0);
+        stale.put_u32((framed.len() - 5 + SERIALIZABLE.len()) as u32);
+        stale.put_slice(&framed[5..]);
+        stale.put_slice(&SERIALIZABLE);
+        stale.freeze()
+    }
+}

@@ -1,0 +1,46 @@
+//! `cargo xtask sim`: seeds of the simulated world, and the bugs planted in the core that it has to find.
+
+use crate::Outcome;
+use crate::cargo::{cargo, run as run_command, target_dir};
+
+/// How many seeds `cargo xtask test` runs.
+const SEEDS: &str = "20000";
+
+/// Runs the task: what it is given goes to `etcdium-sim run`.
+///
+/// # Errors
+/// A rule was broken, or a planted bug was not found.
+pub(crate) fn run(args: &[String]) -> Outcome {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if args.contains(&"--planted") { planted(&args) } else { seeds(&args) }
+}
+
+/// What `cargo xtask test` checks.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn check() -> Outcome {
+    seeds(&["--seeds", SEEDS])?;
+    planted(&["--planted"])
+}
+
+fn seeds(args: &[&str]) -> Outcome {
+    run_command(&mut simulator(args))
+}
+
+/// The flag would have everything built anew: it gets a folder of its own.
+fn planted(args: &[&str]) -> Outcome {
+    let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    flags.push_str(" --cfg etcdium_planted");
+    let mut command = simulator(args);
+    command.env("RUSTFLAGS", flags.trim_start()).env("CARGO_TARGET_DIR", target_dir().join("planted"));
+    run_command(&mut command)
+}
+
+fn simulator(args: &[&str]) -> std::process::Command {
+    let build =
+        ["run", "--quiet", "--release", "--locked", "-p", "etcdium-sim", "--bin", "etcdium-sim", "--", "run"];
+    let mut command = cargo(&build);
+    command.args(args);
+    command
+}
