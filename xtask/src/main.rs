@@ -9,6 +9,7 @@ mod codegen;
 mod demo;
 mod deny;
 mod etcd;
+mod fuzz;
 mod lines;
 mod msrv;
 mod purity;
@@ -29,6 +30,7 @@ const USAGE: &str = "usage: cargo xtask <task>
   sim [--seeds N] [--seed S] [--jobs J] [--trace] [--planted] ...
                                      the core in its simulated world, seed by seed
   etcd [3.4|3.5|3.6|3.7|EXACT]       provide an etcd server binary and print its path
+  fuzz [--seconds N]                 feed anything to parsers, core and driver, N (30) seconds each
   codegen [--check]                  generate the protobuf messages, or check that they are up to date
 
 the steps of `test`, each also a task of its own:
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         "demo" => demo::run(rest),
         "deny" => deny::run(),
         "etcd" => etcd::run(rest),
+        "fuzz" => fuzz::run(rest),
         "lines" => lines::run(),
         "msrv" => msrv::run(),
         "purity" => purity::run(),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cargo::{cargo, run as run_command};
-use crate::{Outcome, api, codegen, deny, lines, msrv, purity, sim};
+use crate::{Outcome, api, codegen, deny, fuzz, lines, msrv, purity, sim};
 
 /// What the user narrowed the run down to.
 #[derive(Debug, Default)]
@@ -34,6 +34,11 @@ const STEPS: &[Step] = &[
     Step { name: "purity", about: "core touches nothing", check: |_| purity::run() },
     Step { name: "clippy", about: "lints", check: |_| clippy() },
     Step { name: "unit", about: "unit, property and loopback tests", check: |_| unit() },
+    Step {
+        name: "fuzz",
+        about: "fuzz targets, as properties, for a short time",
+        check: |_| fuzz::properties(4),
+    },
     Step { name: "doc", about: "documentation tests", check: |_| doctest() },
     Step { name: "sim", about: "seeds of the simulated world, planted bugs", check: |_| sim::check() },
     Step { name: "live", about: "conformance cases against live etcd", check: live },
@@ -101,6 +106,7 @@ fn summary(results: &[(&Step, bool, Duration)]) -> Outcome {
 
 fn fmt() -> Outcome {
     run_command(&mut cargo(&["fmt", "--all", "--check"]))?;
+    run_command(&mut cargo(&["fmt", "--all", "--check", "--manifest-path", "fuzz/Cargo.toml"]))?;
     run_command(&mut cargo(&["fmt", "--all", "--check", "--manifest-path", "bench/Cargo.toml"]))
 }
 

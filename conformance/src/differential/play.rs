@@ -209,6 +209,16 @@ impl Pair {
     /// the keys of that watch. So it is repeated until it is answered, if the model has answered.
     fn progress(&mut self, stream: usize, message: &Bytes) -> Result<(), Differ> {
         self.send(stream, Kind::Watch, message)?;
+        let answers = self.model.take(stream);
+        if answers.is_empty() {
+            // Until the server has looked at the request, what happens next may be in time for it. It has when it has
+            // refused this watch, whose range is empty.
+            let create = WatchCreateRequest { key: "b".into(), range_end: "a".into(), ..Default::default() };
+            let request = WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
+            self.send(stream, Kind::Watch, &request.encode_to_vec().into())?;
+            return self.follow(stream);
+        }
+        answers.into_iter().for_each(|answer| self.logs[stream].0.add(answer));
         for _ in 0..PATIENCE.as_millis() / DROPPED.as_millis() {
             if self.gather(stream, DROPPED) {
                 return Ok(());
