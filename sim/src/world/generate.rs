@@ -61,7 +61,12 @@ fn steps(rng: &mut Rng, setup: &Setup) -> Vec<Step> {
     for _ in 0..faults {
         let at = rng.between(Duration::ZERO, horizon);
         moments.push(at);
-        actions.push((at, fault(rng, setup)));
+        let action = fault(rng, setup);
+        if matches!(action, Action::Restore { .. }) {
+            // There has to be something to restore.
+            actions.push((rng.between(Duration::ZERO, at), Action::Backup));
+        }
+        actions.push((at, action));
     }
     let ops = 30 + rng.index(60);
     for _ in 0..ops {

@@ -142,8 +142,16 @@ fn explain(seed: u64, options: &RunOptions) {
     match shrink(&Script::generate(seed), options) {
         Some((script, violation)) => {
             println!("shrunk to:\n{script}{violation}");
-            let steps: Vec<String> = script.steps.iter().map(|step| step.id.to_string()).collect();
-            println!("these steps as first made: cargo xtask sim --seed {seed} --steps {}", steps.join(","));
+            // The steps kept may break the rule only as they were simplified.
+            let mut first = Script::generate(seed);
+            first.steps.retain(|step| script.steps.iter().any(|kept| kept.id == step.id));
+            if run_script(&first, options).violation.is_some_and(|found| found.rule == violation.rule) {
+                let steps: Vec<String> = first.steps.iter().map(|step| step.id.to_string()).collect();
+                let steps = steps.join(",");
+                println!(
+                    "the same steps as first made: cargo xtask sim --seed {seed} --steps {steps} --trace"
+                );
+            }
         }
         None => println!("it breaks no rule when it runs once: two runs of it differ"),
     }

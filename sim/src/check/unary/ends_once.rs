@@ -12,6 +12,8 @@ use crate::check::{Check, Fact, View};
 pub(in crate::check) struct EndsOnce {
     /// How often each operation was told, or may still be.
     told: BTreeMap<u64, Told>,
+    /// Cancelled since the last drain.
+    undrained: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,9 @@ impl Check for EndsOnce {
                 let key = view.ops[*op].key.serial();
                 let told = if *undrained { Told::CancelledUndrained } else { Told::Cancelled };
                 self.told.insert(key, told);
+                if *undrained {
+                    self.undrained.push(key);
+                }
             }
             Fact::Told(Event::OpDone(key)) => match self.told.insert(key.serial(), Told::Once) {
                 None | Some(Told::CancelledUndrained) => {}
@@ -41,8 +46,10 @@ impl Check for EndsOnce {
                 }
             },
             Fact::Drained => {
-                for told in self.told.values_mut().filter(|told| **told == Told::CancelledUndrained) {
-                    *told = Told::Cancelled;
+                for key in self.undrained.drain(..) {
+                    if self.told.get(&key) == Some(&Told::CancelledUndrained) {
+                        self.told.insert(key, Told::Cancelled);
+                    }
                 }
             }
             _ => {}

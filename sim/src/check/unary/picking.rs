@@ -29,8 +29,7 @@ impl Check for Picking {
                 if *status == EndpointStatus::Ready {
                     self.ready.insert(*endpoint);
                     self.lately.push(*endpoint);
-                } else {
-                    self.ready.remove(endpoint);
+                } else if self.ready.remove(endpoint) {
                     self.lately.push(*endpoint);
                 }
             }

@@ -1,12 +1,13 @@
 //! Writes that succeeded.
 
-use etcdium_proto::etcdserverpb::{request_op, response_op};
+use etcdium_proto::etcdserverpb::compare::TargetUnion;
+use etcdium_proto::etcdserverpb::{TxnRequest, request_op, response_op};
 
 use crate::check::{Check, Fact, View};
 use crate::world::{Answer, Asked, OpRecord, Passage, Said};
 
 /// A write that succeeded is in the history, at the revision it tells: a put and the put of a transaction by their
-/// values, a deletion as a change of its key. A transaction took the branch it says, and a lease or compaction was
+/// values, a deletion as a change of its key. A transaction took the branch it says, and what it compared was so; and a lease or compaction was
 /// carried out by a member that said so.
 #[derive(Debug)]
 pub(in crate::check) struct Written;
@@ -57,11 +58,26 @@ fn judge(view: &View<'_>, op: &OpRecord, answer: &Answer) -> Result<(), &'static
                 .iter()
                 .any(|op| matches!(op.response, Some(response_op::Response::ResponsePut(_))));
             match (writes, answered, view.ledger.marks(op.id).is_empty()) {
-                (true, true, false) if is_marked() => Ok(()),
+                (true, true, false) if is_marked() => holds(view, op, request, revision),
                 (false, false, true) => Ok(()),
                 _ => Err("the transaction's branch and the history differ"),
             }
         }
         _ => Ok(()),
     }
+}
+
+/// What a transaction that wrote at `revision` compared was so right before.
+fn holds(view: &View<'_>, op: &OpRecord, txn: &TxnRequest, revision: i64) -> Result<(), &'static str> {
+    let marks = view.ledger.marks(op.id).iter().filter(|mark| mark.revision == revision);
+    for mark in marks {
+        for compare in &txn.compare {
+            let Some(TargetUnion::ModRevision(expected)) = compare.target_union else { continue };
+            let before = view.ledger.at(mark.epoch, &compare.key, revision - 1);
+            if before.map_or(0, |kv| kv.mod_revision) != expected {
+                return Err("what it compared was not so");
+            }
+        }
+    }
+    Ok(())
 }
