@@ -108,3 +108,20 @@ fn the_cluster_misbehaves_on_request() {
         assert_eq!(stale.kvs[0].value, "3");
     });
 }
+
+/// A day passes for the server in an instant, and the lease is gone.
+#[test]
+fn time_passes_when_told() {
+    let server = SimServer::builder().virtual_time().start().unwrap();
+    let begin = server.now();
+    block_on(async {
+        let client = client(&server).await;
+        let lease = client.grant(Duration::from_secs(86_400)).await.unwrap();
+        client.put("k", "v").lease(lease.id).await.unwrap();
+        server.advance(Duration::from_secs(86_000));
+        assert_eq!(client.get("k").await.unwrap().count, 1);
+        server.advance(Duration::from_secs(500));
+        assert_eq!(client.get("k").await.unwrap().count, 0);
+    });
+    assert_eq!(server.now() - begin, Duration::from_secs(86_500));
+}
