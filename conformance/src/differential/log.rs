@@ -17,10 +17,20 @@ pub(super) enum Item {
     Answer(Answer),
 }
 
+/// What comes under one watch id. A watch may be given the id -1, under which the server also refuses watches and tells the
+/// progress of all; these have no order among each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    /// A watch from its creation to its cancellation.
+    Watch,
+    Refusal,
+    Progress,
+}
+
 /// What a stream has delivered since it was last compared, in order, by watch id. Renewals stand under id 0.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    items: BTreeMap<i64, Vec<Item>>,
+    items: BTreeMap<(i64, Class), Vec<Item>>,
     end: Option<Status>,
 }
 
@@ -29,12 +39,18 @@ impl Log {
         match answer {
             Answer::Status(status) => self.end = Some(status),
             Answer::Watch(response) => self.add_watch(response),
-            other => self.items.entry(0).or_default().push(Item::Answer(other)),
+            other => self.items.entry((0, Class::Watch)).or_default().push(Item::Answer(other)),
         }
     }
 
     fn add_watch(&mut self, mut response: WatchResponse) {
-        let items = self.items.entry(response.watch_id).or_default();
+        let progress = is_progress(&response);
+        let class = match (progress, response.created && response.canceled) {
+            (true, _) => Class::Progress,
+            (false, true) => Class::Refusal,
+            (false, false) => Class::Watch,
+        };
+        let items = self.items.entry((response.watch_id, class)).or_default();
         let events = mem::take(&mut response.events);
         if !events.is_empty() {
             // How they are batched, and so what the header says, is chance.
@@ -49,7 +65,6 @@ impl Log {
             // Told when the server comes round to it.
             response.header = None;
         }
-        let progress = is_progress(&response);
         let item = Item::Answer(Answer::Watch(response));
         // A request for progress may have been repeated.
         if !(progress && items.last() == Some(&item)) {
@@ -77,8 +92,8 @@ impl Log {
                 let (one, two) = (here.get(at), there.get(at));
                 if one != two {
                     let show = |item: Option<&Item>| match item {
-                        Some(item) => format!("watch {id}, item {at}: {item:?}"),
-                        None => format!("watch {id}, item {at}: nothing"),
+                        Some(item) => format!("watch {id:?}, item {at}: {item:?}"),
+                        None => format!("watch {id:?}, item {at}: nothing"),
                     };
                     return Some((show(one), show(two)));
                 }
