@@ -1,6 +1,6 @@
 //! What must always be true.
 //!
-//! * [`Check`] is a rule, [`all`] the registry of those that every step of a [`World`](crate::world::World) is judged by;
+//! * [`Check`] is a rule, [`all`] the registry of those that every step of a world (`world::run`) is judged by;
 //!   `unary/` holds them, one per file.
 //! * [`Ledger`] is what really happened, in the form in which answers to unary operations are judged.
 //! * [`Truth`] is what really happened, in the form in which watches are judged.
