@@ -2,6 +2,9 @@
 //!
 //! hyper uses it for keep-alive pings alone, all polled within its connection future: so nobody has to be woken, the
 //! owner polls that future when the time has come.
+//!
+//! It does not count time for which the owner itself stood still. hyper looks whether a ping's time is up before it reads
+//! what came, so a client that was stopped for longer would take the answer that lies unread for missing.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -15,6 +18,12 @@ use hyper::rt::{Sleep, Timer};
 /// No time.
 const NEVER: u64 = u64::MAX;
 
+/// An owner that comes this much after the time asked for stood still.
+const LATE: u64 = Duration::from_millis(50).as_nanos() as u64;
+
+/// What is left then until the time asked for: enough to read what came meanwhile.
+const LAST_CHANCE: u64 = Duration::from_millis(100).as_nanos() as u64;
+
 /// A clock that is set by hand.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock(Arc<Hands>);
@@ -25,11 +34,18 @@ struct Hands {
     base: Instant,
     now: AtomicU64,
     wanted: AtomicU64,
+    /// How much is not counted.
+    skipped: AtomicU64,
 }
 
 impl Clock {
     pub(crate) fn new(now: Instant) -> Self {
-        Self(Arc::new(Hands { base: now, now: AtomicU64::new(0), wanted: AtomicU64::new(NEVER) }))
+        Self(Arc::new(Hands {
+            base: now,
+            now: AtomicU64::new(0),
+            wanted: AtomicU64::new(NEVER),
+            skipped: AtomicU64::new(0),
+        }))
     }
 
     fn nanos(&self, at: Instant) -> u64 {
@@ -39,14 +55,24 @@ impl Clock {
 
     /// Sets the time.
     pub(crate) fn set(&self, now: Instant) {
-        self.0.now.store(self.nanos(now), Ordering::Relaxed);
+        let skipped = self.0.skipped.load(Ordering::Relaxed);
+        let mut nanos = self.nanos(now).saturating_sub(skipped);
+        let late = nanos.saturating_sub(self.0.wanted.load(Ordering::Relaxed));
+        if late > LATE {
+            self.0.skipped.store(skipped + late + LAST_CHANCE, Ordering::Relaxed);
+            nanos = nanos.saturating_sub(late + LAST_CHANCE);
+        }
+        self.0.now.fetch_max(nanos, Ordering::Relaxed);
     }
 
     /// The earliest time asked for.
     pub(crate) fn wanted(&self) -> Option<Instant> {
         match self.0.wanted.load(Ordering::Relaxed) {
             NEVER => None,
-            nanos => Some(self.0.base + Duration::from_nanos(nanos)),
+            nanos => {
+                let skipped = self.0.skipped.load(Ordering::Relaxed);
+                Some(self.0.base + Duration::from_nanos(nanos.saturating_add(skipped)))
+            }
         }
     }
 
@@ -132,5 +158,28 @@ mod tests {
         clock.set(start + 2 * second);
         assert!(clock.take_due() && late.as_mut().poll(&mut cx).is_pending());
         assert_eq!((clock.wanted(), clock.now()), (Some(start + 3 * second), start + 2 * second));
+    }
+
+    #[test]
+    fn time_for_which_the_owner_stood_still_does_not_count() {
+        let start = Instant::now();
+        let clock = Clock::new(start);
+        let mut cx = Context::from_waker(Waker::noop());
+        let (second, chance) = (Duration::from_secs(1), Duration::from_nanos(LAST_CHANCE));
+        let mut sleep = clock.sleep(second);
+        assert!(sleep.as_mut().poll(&mut cx).is_pending());
+        for late in [5 * second, 9 * second] {
+            clock.set(start + late);
+            assert!(!clock.take_due() && sleep.as_mut().poll(&mut cx).is_pending());
+            assert_eq!(clock.wanted(), Some(start + late + chance));
+        }
+        // A little late is usual.
+        clock.set(start + 9 * second + chance + Duration::from_millis(50));
+        assert!(clock.take_due() && sleep.as_mut().poll(&mut cx).is_ready());
+        // From here on it runs as before.
+        let mut next = clock.sleep(second);
+        assert!(next.as_mut().poll(&mut cx).is_pending());
+        clock.set(clock.wanted().unwrap());
+        assert!(clock.take_due() && next.as_mut().poll(&mut cx).is_ready());
     }
 }
