@@ -19,6 +19,10 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// Runs the client's task until it ends, which it does when the client is closed. Called once per client. If the
     /// runtime ends first it has to drop the task: that closes the client.
     ///
+    /// Within tokio the task has to be wrapped in `tokio::task::unconstrained`, as etcdium-tokio does: hyper's channels
+    /// take part in tokio's cooperative scheduling, whose budget would cut a large turn of the client short and let the
+    /// rest wait for the next answer. Fairness needs no budget here: the task yields by itself.
+    ///
     /// # Errors
     /// [`SpawnError`] when the task cannot run here.
     fn spawn(&self, task: BoxFuture<()>) -> Result<(), SpawnError>;
