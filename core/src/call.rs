@@ -1,4 +1,6 @@
-//! One unary gRPC call: from the response's pieces to its message or its failure.
+//! One gRPC call: from the response's pieces to its messages, its end or its failure.
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -6,13 +8,15 @@ use http::{HeaderMap, StatusCode};
 use crate::frame::{FrameDecoder, FrameError, Spares};
 use crate::grpc::{self, GrpcCode, Head, InvalidHead, Status};
 use crate::retry::Failure;
-use crate::{CallInput, ConnectionKey, EtcdError, OpKey, ProtocolError};
+use crate::{CallInput, ConnectionKey, EtcdError, OpKey, ProtocolError, StreamKey};
 
 /// Whose call it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// An operation's.
     Op(OpKey),
+    /// A stream's.
+    Stream(StreamKey),
     /// The health probe of its connection.
     Probe,
 }
@@ -22,7 +26,7 @@ pub(crate) enum Owner {
 enum Stage {
     /// Nothing came yet.
     Head,
-    /// The head came; the message may come.
+    /// The head came; the message may come, of a stream any number of them.
     Message,
     /// The message is whole; the status has to follow.
     Status(Bytes),
@@ -33,8 +37,51 @@ enum Stage {
 pub(crate) struct Call {
     pub(crate) owner: Owner,
     pub(crate) connection: ConnectionKey,
+    /// Whether an answer is due: always that of an operation, that of a stream since its last message was sent until
+    /// something comes.
+    pub(crate) awaiting: bool,
     stage: Stage,
     decoder: FrameDecoder,
+}
+
+/// Messages of a stream that were received and not yet taken.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    messages: VecDeque<Bytes>,
+    /// What they hold in all.
+    bytes: usize,
+    /// How many of them, the latest, nobody has looked at.
+    fresh: usize,
+}
+
+/// The room an empty inbox keeps: a burst gives its memory back.
+const ROOM: usize = 256;
+
+impl Inbox {
+    fn push(&mut self, message: Bytes) {
+        self.bytes += message.len();
+        self.fresh += 1;
+        self.messages.push_back(message);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Bytes> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.len();
+        if self.messages.is_empty() && self.messages.capacity() > ROOM {
+            self.messages = VecDeque::new();
+        }
+        Some(message)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The messages that came since the last look.
+    pub(crate) fn look(&mut self) -> impl Iterator<Item = &Bytes> {
+        let known = self.messages.len() - core::mem::take(&mut self.fresh).min(self.messages.len());
+        self.messages.range(known..)
+    }
 }
 
 /// What an input made of a call.
@@ -42,7 +89,7 @@ pub(crate) struct Call {
 pub(crate) enum Progress {
     /// It goes on.
     Open,
-    /// It ended with this message.
+    /// It ended well, with this message if it is unary.
     Done(Bytes),
     /// It failed. `open` tells that the stream has to be reset, since its end was not seen.
     Failed { failure: Failure, open: bool },
@@ -50,7 +97,8 @@ pub(crate) enum Progress {
 
 impl Call {
     pub(crate) fn new(owner: Owner, connection: ConnectionKey, max_response: usize) -> Self {
-        Self { owner, connection, stage: Stage::Head, decoder: FrameDecoder::new(max_response) }
+        let decoder = FrameDecoder::new(max_response);
+        Self { owner, connection, awaiting: true, stage: Stage::Head, decoder }
     }
 
     /// Whether any of the response came.
@@ -58,11 +106,21 @@ impl Call {
         !matches!(self.stage, Stage::Head)
     }
 
-    /// Takes one input.
-    pub(crate) fn handle(&mut self, input: CallInput<'_>, spares: &mut Spares) -> Progress {
+    /// Bytes of a message that is not yet whole.
+    pub(crate) fn partial_bytes(&self) -> usize {
+        self.decoder.buffered()
+    }
+
+    /// Takes one input. The messages of a stream go into its inbox.
+    pub(crate) fn handle(
+        &mut self,
+        input: CallInput<'_>,
+        inbox: Option<&mut Inbox>,
+        spares: &mut Spares,
+    ) -> Progress {
         match input {
             CallInput::Head { status, headers, end } => self.head(status, headers, end),
-            CallInput::Data(chunk) => self.data(chunk, spares),
+            CallInput::Data(chunk) => self.data(chunk, inbox, spares),
             CallInput::End(trailers) => self.end(trailers),
             CallInput::Reset(cause) => {
                 let failure = Failure::Reset { cause, answered: self.is_answered() };
@@ -93,7 +151,7 @@ impl Call {
         }
     }
 
-    fn data(&mut self, chunk: Bytes, spares: &mut Spares) -> Progress {
+    fn data(&mut self, chunk: Bytes, mut inbox: Option<&mut Inbox>, spares: &mut Spares) -> Progress {
         if matches!(self.stage, Stage::Head) {
             return protocol(ProtocolError::MissingHead, true);
         }
@@ -101,9 +159,10 @@ impl Call {
         loop {
             match self.decoder.next_in(spares) {
                 Ok(None) => return Progress::Open,
-                Ok(Some(message)) => match self.stage {
-                    Stage::Status(_) => return protocol(ProtocolError::ExtraMessage, true),
-                    Stage::Head | Stage::Message => self.stage = Stage::Status(message),
+                Ok(Some(message)) => match (&mut inbox, &self.stage) {
+                    (Some(inbox), _) => inbox.push(message),
+                    (None, Stage::Status(_)) => return protocol(ProtocolError::ExtraMessage, true),
+                    (None, Stage::Head | Stage::Message) => self.stage = Stage::Status(message),
                 },
                 Err(FrameError::TooLarge { size, limit }) => {
                     return Progress::Failed { failure: Failure::TooLarge { size, limit }, open: true };
@@ -143,6 +202,7 @@ impl Call {
         }
         match core::mem::replace(&mut self.stage, Stage::Message) {
             Stage::Status(message) => Progress::Done(message),
+            _ if matches!(self.owner, Owner::Stream(_)) => Progress::Done(Bytes::new()),
             Stage::Head | Stage::Message => protocol(ProtocolError::MissingMessage, open),
         }
     }

@@ -102,7 +102,7 @@ impl Config {
     }
 
     /// How many calls may be open at once; further operations wait their turn inside the core, in the order of their
-    /// start, until their deadline. Default 16,384; at least 1.
+    /// start, until their deadline. Streams do not count. Default 16,384; at least 1.
     #[must_use]
     pub fn max_in_flight(mut self, calls: usize) -> Self {
         self.max_in_flight = calls.max(1);
@@ -171,7 +171,8 @@ impl CallOptions {
         Self::default()
     }
 
-    /// How long the operation may take in all; `None` waits for ever. Default: the client's.
+    /// How long the operation may take in all; `None` waits for ever. Default: the client's. Of a stream it limits
+    /// the wait for a connection and nothing else, and its default is none.
     #[must_use]
     pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
         self.timeout = Some(timeout);

@@ -111,6 +111,8 @@ pub enum InvalidRequest {
     NoEndpoints,
     /// The endpoint asked for is not one of the configured ones.
     UnknownEndpoint,
+    /// A message for a stream whose request has been finished.
+    Finished,
 }
 
 /// How the server broke the protocol.
@@ -339,6 +341,7 @@ impl fmt::Display for InvalidRequest {
             Self::Address(error) => error.fmt(f),
             Self::NoEndpoints => f.write_str("no endpoints are configured"),
             Self::UnknownEndpoint => f.write_str("the endpoint asked for is not a configured one"),
+            Self::Finished => f.write_str("the stream's request has been finished"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the core tells the application: small hints that name a key. The data is pulled.
 
-use crate::{Cause, ClusterId, EndpointKey, OpKey};
+use crate::{Cause, ClusterId, EndpointKey, OpKey, StreamKey};
 
 /// A hint from [`Core::poll_event`](crate::Core::poll_event).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +9,9 @@ pub enum Event {
     /// The operation ended: redeem it with [`Core::take`](crate::Core::take). Given exactly once per operation that
     /// was not cancelled.
     OpDone(OpKey),
+    /// The stream has a message or its end to take with [`Core::next`](crate::Core::next). Given once, however much
+    /// comes, until `next` has said that there is nothing more.
+    StreamReadable(StreamKey),
     /// An endpoint changed its state.
     Endpoint {
         /// Which endpoint.

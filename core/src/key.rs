@@ -50,7 +50,9 @@ macro_rules! keys {
 keys! {
     /// One operation of the application, from `start` to `take` or `cancel`. An operation may need several calls.
     OpKey, "op";
-    /// One gRPC call: one attempt of an operation on one connection.
+    /// One stream of the application, from `open` until its end was taken or it was cancelled.
+    StreamKey, "stream";
+    /// One gRPC call on one connection: an attempt of an operation, or a stream.
     CallKey, "call";
     /// One connection attempt and the connection that came of it.
     ConnectionKey, "conn";

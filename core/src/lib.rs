@@ -7,7 +7,9 @@
 //! # The contract
 //!
 //! * The application side starts operations ([`Core::start`]), redeems them after [`Event::OpDone`]
-//!   ([`Core::take`]) or gives them up ([`Core::cancel`]).
+//!   ([`Core::take`]) or gives them up ([`Core::cancel`]). It opens streams ([`Core::open`]), sends on those that take
+//!   more than one message ([`Core::send`], [`Core::finish`]), pulls what came, and last the end, after
+//!   [`Event::StreamReadable`] ([`Core::next`]), or gives them up ([`Core::cancel_stream`]).
 //! * The transport side tells what happened to connections ([`Core::handle_endpoint`]) and calls
 //!   ([`Core::handle_call`]), and that time has passed ([`Core::handle_timeout`]).
 //! * After any of these the driver drains [`Core::poll_transmit`], carrying out what it says in order, then
@@ -109,6 +111,7 @@ mod revision;
 mod rng;
 mod slab;
 mod stats;
+mod stream;
 mod timer;
 mod trace;
 mod transmit;
@@ -124,7 +127,7 @@ pub use frame::{FrameDecoder, FrameError};
 pub use grpc::{GrpcCode, InvalidHead};
 pub use ids::{ClusterId, LeaseId, MemberId, Revision};
 pub use input::{CallInput, EndpointInput, ResetCause};
-pub use key::{CallKey, ConnectionKey, EndpointKey, OpKey};
+pub use key::{CallKey, ConnectionKey, EndpointKey, OpKey, StreamKey};
 pub use key_range::{Key, KeyRange, prefix_end};
 pub use machine::{Core, TimerReason};
 pub use metadata::Metadata;
@@ -133,4 +136,5 @@ pub use op::{Op, Reply};
 pub use planted::Planted;
 pub use preface::{Preface, Verdict, WrongServer};
 pub use stats::Stats;
+pub use stream::{Stream, StreamItem};
 pub use transmit::{Connect, Open, Transmit};

@@ -75,11 +75,11 @@ impl<T: Response> Reply<T> {
 }
 
 impl<T> Reply<T> {
-    pub(crate) fn new(op: &OpState, done: Answer) -> Self {
+    pub(crate) fn new(request: Option<&Request>, done: Answer) -> Self {
         Self {
             message: done.message,
-            method: op.request.as_ref().map(|request| request.method),
-            class: op.request.as_ref().map_or(RetryClass::Read, |request| request.class),
+            method: request.map(|request| request.method),
+            class: request.map_or(RetryClass::Read, |request| request.class),
             endpoint: done.endpoint,
             response: PhantomData,
         }
@@ -96,7 +96,7 @@ impl<T> Reply<T> {
     }
 }
 
-/// The request of an operation, kept for further attempts.
+/// The request of an operation or a stream, kept for further attempts.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: &'static Method,

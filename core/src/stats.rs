@@ -12,7 +12,7 @@ pub struct Stats {
     pub ops_failed: u64,
     /// Operations cancelled before they ended.
     pub ops_cancelled: u64,
-    /// Calls opened, retries and health probes included.
+    /// Calls opened: streams, retries and health probes included.
     pub calls_opened: u64,
     /// Calls opened because an earlier call of the same operation failed.
     pub retries: u64,
@@ -24,7 +24,9 @@ pub struct Stats {
     pub connections_lost: u64,
     /// Operations neither taken nor cancelled, now.
     pub ops: usize,
-    /// Operations that wait for a connection or for their turn, now.
+    /// Streams neither taken to their end nor cancelled, now.
+    pub streams: usize,
+    /// Operations that wait for a connection or for their turn, and streams that wait for a connection, now.
     pub waiting: usize,
     /// Calls open, now.
     pub in_flight: usize,

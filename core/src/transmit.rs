@@ -10,8 +10,9 @@ use http::HeaderMap;
 use crate::metadata::CallHeaders;
 use crate::{Address, CallKey, ConnectionKey, EndpointKey};
 
-/// One thing to do, from [`Core::poll_transmit`](crate::Core::poll_transmit). The order is part of the meaning: a
-/// [`Reset`](Self::Reset) follows the [`Open`](Self::Open) of its call.
+/// One thing to do, from [`Core::poll_transmit`](crate::Core::poll_transmit). The order is part of the meaning: of one
+/// call there is an [`Open`](Self::Open), any number of [`Send`](Self::Send), at most one [`Finish`](Self::Finish) and
+/// at most one [`Reset`](Self::Reset), and nothing after that.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Transmit {
@@ -19,8 +20,17 @@ pub enum Transmit {
     Connect(Connect),
     /// Drop this connection or the attempt at it, and tell nothing more of it.
     Disconnect(ConnectionKey),
-    /// Send a request.
+    /// Begin a call and send its first message.
     Open(Open),
+    /// Send a further message of a call that was opened with [`Open::more`].
+    Send {
+        /// Which call.
+        call: CallKey,
+        /// One message with its gRPC prefix.
+        message: Bytes,
+    },
+    /// End the request of a call that was opened with [`Open::more`]: nothing more follows. Its response goes on.
+    Finish(CallKey),
     /// Forget this call: reset its stream if it is open, and tell nothing more of it.
     Reset(CallKey),
 }
@@ -41,7 +51,7 @@ pub struct Connect {
     pub ping_timeout: Duration,
 }
 
-/// A request to send: the only message of its call.
+/// A call to begin.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Open {
@@ -51,8 +61,12 @@ pub struct Open {
     pub connection: ConnectionKey,
     /// The gRPC method: its path is the request's.
     pub method: &'static Method,
-    /// The request body: one message with its gRPC prefix.
+    /// The first message of the request, with its gRPC prefix.
     pub message: Bytes,
+    /// Whether the request stays open for [`Transmit::Send`] and [`Transmit::Finish`]; if not, it ends with its first
+    /// message. The end of the response ends the request too, whether it was finished or not: whatever HTTP/2 needs for
+    /// that is the driver's to do.
+    pub more: bool,
     pub(crate) headers: CallHeaders,
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use etcdium_core::{CallKey, Cause, Connect, ConnectionKey, Core, EndpointInput, Open};
 
 use super::bell::SocketBell;
@@ -109,6 +110,20 @@ impl Link {
     pub(super) fn open(&mut self, open: Open, now: Instant) {
         if let Stage::Up { line, .. } = &mut self.stage {
             line.open(open, now);
+        }
+    }
+
+    /// Sends a further message of a call, with the next advance at the latest.
+    pub(super) fn send(&mut self, call: CallKey, message: Bytes) {
+        if let Stage::Up { line, .. } = &mut self.stage {
+            line.send(call, message);
+        }
+    }
+
+    /// Ends the request of a call.
+    pub(super) fn finish(&mut self, call: CallKey) {
+        if let Stage::Up { line, .. } = &mut self.stage {
+            line.finish(call);
         }
     }
 

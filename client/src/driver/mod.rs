@@ -136,6 +136,16 @@ impl Driver {
                         link.open(open, now);
                     }
                 }
+                Transmit::Send { call, message } => {
+                    if let Some(link) = self.links.of_call(call) {
+                        link.send(call, message);
+                    }
+                }
+                Transmit::Finish(call) => {
+                    if let Some(link) = self.links.of_call(call) {
+                        link.finish(call);
+                    }
+                }
                 Transmit::Reset(call) => {
                     if let Some(link) = self.links.of_call(call) {
                         link.reset(call);

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::time::Instant;
 
+use bytes::Bytes;
 use etcdium_core::{CallKey, Cause, Connect, ConnectionKey, Core, EndpointInput, Open};
 
 use super::Interest;
@@ -103,6 +104,20 @@ impl<S> Link<S> {
     pub(super) fn open(&mut self, open: Open, now: Instant) {
         if let Stage::Up { line, .. } = &mut self.stage {
             line.open(open, now);
+        }
+    }
+
+    /// Sends a further message of a call, with the next advance at the latest.
+    pub(super) fn send(&mut self, call: CallKey, message: Bytes) {
+        if let Stage::Up { line, .. } = &mut self.stage {
+            line.send(call, message);
+        }
+    }
+
+    /// Ends the request of a call.
+    pub(super) fn finish(&mut self, call: CallKey) {
+        if let Stage::Up { line, .. } = &mut self.stage {
+            line.finish(call);
         }
     }
 

@@ -177,6 +177,16 @@ impl<S: Read + Write> Transport<S> {
                     link.open(open, now);
                 }
             }
+            Transmit::Send { call, message } => {
+                if let Some(link) = self.links.of_call(call) {
+                    link.send(call, message);
+                }
+            }
+            Transmit::Finish(call) => {
+                if let Some(link) = self.links.of_call(call) {
+                    link.finish(call);
+                }
+            }
             Transmit::Reset(call) => {
                 if let Some(link) = self.links.of_call(call) {
                     link.reset(call);

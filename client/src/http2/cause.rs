@@ -43,8 +43,24 @@ pub(crate) fn reset_cause(error: &hyper::Error) -> Option<ResetCause> {
     }
 }
 
+/// Why a connection ended: what the server said of it with an error, what its owner saw, what hyper says that it did
+/// itself, or that the server left in good order.
+pub(crate) fn end_cause(
+    goaway: Option<&GoAway>,
+    failure: Option<Cause>,
+    local: Option<&hyper::Error>,
+) -> Cause {
+    match goaway {
+        Some(goaway) if goaway.code != 0 => goaway_cause(goaway),
+        _ => failure
+            .or_else(|| local.and_then(local_cause))
+            .or_else(|| goaway.map(goaway_cause))
+            .unwrap_or_else(|| CauseKind::ClosedByServer.into()),
+    }
+}
+
 /// Why the server ended a connection with this GOAWAY.
-pub(crate) fn goaway_cause(goaway: &GoAway) -> Cause {
+fn goaway_cause(goaway: &GoAway) -> Cause {
     let kind = match goaway.code {
         ENHANCE_YOUR_CALM if goaway.debug.contains("too_many_pings") => CauseKind::TooManyPings,
         code => CauseKind::GoAway(code),
@@ -53,7 +69,7 @@ pub(crate) fn goaway_cause(goaway: &GoAway) -> Cause {
 }
 
 /// Why hyper ended a connection by itself, if it did.
-pub(crate) fn local_cause(error: &hyper::Error) -> Option<Cause> {
+fn local_cause(error: &hyper::Error) -> Option<Cause> {
     if error.is_timeout() {
         return Some(CauseKind::PingTimeout.into());
     }

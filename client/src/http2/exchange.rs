@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 
 use super::cause::reset_cause;
 use super::cell::Cell;
+use super::message::Outbox;
 use super::ready::Token;
 
 /// What hyper answers to a request.
@@ -50,6 +51,8 @@ pub(crate) struct Exchange {
     /// `token` as a waker.
     waker: Waker,
     stage: Stage,
+    /// The request's end, if it may take more messages.
+    outbox: Option<Arc<Outbox>>,
 }
 
 enum Stage {
@@ -72,7 +75,7 @@ enum Stage {
 
 impl Exchange {
     pub(crate) fn new(token: Arc<Token>) -> Self {
-        Self { waker: Waker::from(token.clone()), token, stage: Stage::Vacant }
+        Self { waker: Waker::from(token.clone()), token, stage: Stage::Vacant, outbox: None }
     }
 
     pub(crate) fn token(&self) -> &Arc<Token> {
@@ -80,14 +83,28 @@ impl Exchange {
     }
 
     /// Waits for the answer to the request of `call`, which was just sent.
-    pub(crate) fn begin(&mut self, call: CallKey, answer: Box<dyn Cell<Answer>>) {
+    pub(crate) fn begin(
+        &mut self,
+        call: CallKey,
+        answer: Box<dyn Cell<Answer>>,
+        outbox: Option<Arc<Outbox>>,
+    ) {
         self.stage = Stage::Asked { call, answer };
+        self.outbox = outbox;
+    }
+
+    /// Where the further messages of `call` go, if the exchange is its.
+    pub(crate) fn outbox(&self, call: CallKey) -> Option<&Outbox> {
+        self.outbox.as_deref().filter(|_| self.call() == Some(call))
     }
 
     /// Gives the exchange up if it is that of `call`: hyper resets a stream when its response is dropped.
     pub(crate) fn cancel(&mut self, call: CallKey) -> Option<Box<dyn Cell<Answer>>> {
         if self.call() != Some(call) {
             return None;
+        }
+        if let Some(outbox) = self.outbox.take() {
+            outbox.abort();
         }
         match core::mem::replace(&mut self.stage, Stage::Vacant) {
             Stage::Asked { mut answer, .. } => {
@@ -119,6 +136,7 @@ impl Exchange {
             }
         }
         self.stage = Stage::Vacant;
+        self.outbox = None;
     }
 
     /// Tells what is left of an exchange whose connection lives on, against what its error said.
@@ -132,9 +150,9 @@ impl Exchange {
 
     /// Goes on as far as it can. Gives back the cell of an answer that came.
     pub(crate) fn poll(&mut self, news: &mut Vec<News>) -> Option<Box<dyn Cell<Answer>>> {
-        let Self { token, waker, stage } = self;
+        let Self { token, waker, stage, outbox } = self;
         let mut cx = Context::from_waker(waker);
-        match core::mem::replace(stage, Stage::Vacant) {
+        let spent = match core::mem::replace(stage, Stage::Vacant) {
             Stage::Asked { call, mut answer } => {
                 match answer.poll(&mut cx) {
                     Poll::Pending => {
@@ -157,7 +175,14 @@ impl Exchange {
                 *stage = other;
                 None
             }
+        };
+        if matches!(stage, Stage::Vacant | Stage::Lost { .. }) {
+            // The end of the response is that of the request.
+            if let Some(outbox) = outbox.take() {
+                outbox.finish();
+            }
         }
+        spent
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::time::Instant;
 
+use bytes::Bytes;
 use etcdium_core::{CallKey, Cause, Connect, Core, Open};
 
 use super::{Http2, Wire};
@@ -134,6 +135,22 @@ impl Line {
         if self.opened % BATCH == 0 {
             // What is left is left to the next advance.
             self.run(now);
+        }
+    }
+
+    /// Sends a further message of a call, with the next advance at the latest.
+    pub(crate) fn send(&mut self, call: CallKey, message: Bytes) {
+        if let Some(outbox) = self.http2.outbox(call) {
+            outbox.push(message);
+            self.touched = true;
+        }
+    }
+
+    /// Ends the request of a call.
+    pub(crate) fn finish(&mut self, call: CallKey) {
+        if let Some(outbox) = self.http2.outbox(call) {
+            outbox.finish();
+            self.touched = true;
         }
     }
 

@@ -40,7 +40,7 @@ use self::exchange::{Answer, Exchange, News};
 use self::frames::{Frames, GoAway, Seen};
 pub(crate) use self::line::Line;
 pub(crate) use self::links::{Keyed, Links};
-use self::message::Message;
+use self::message::{Message, Outbox};
 use self::ready::{Flag, ReadySet};
 use self::spawner::Spawner;
 use self::wire::Wire;
@@ -306,13 +306,21 @@ impl Http2 {
             self.exchanges.push(Exchange::new(Arc::new(self.ready_exchanges.token(slot))));
         }
         let exchange = &mut self.exchanges[slot];
-        let mut request = Request::new(Message::new(open.message, call.serial(), exchange.token().clone()));
+        let outbox = open.more.then(Arc::<Outbox>::default);
+        let token = exchange.token().clone();
+        let mut request = Request::new(Message::new(open.message, call.serial(), token, outbox.clone()));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         let answer = self.answers.fill(self.sender.send_request(request));
-        exchange.begin(call, answer);
+        exchange.begin(call, answer, outbox);
         self.poll_exchange(slot);
+    }
+
+    /// Where further messages of a call and the end of its request go, if it is open to them. [`run`](Self::run) has to
+    /// follow.
+    pub(crate) fn outbox(&self, call: CallKey) -> Option<&Outbox> {
+        self.exchanges.get(call.slot())?.outbox(call)
     }
 
     /// Gives a call up.
@@ -444,20 +452,8 @@ impl Http2 {
         for exchange in &mut self.exchanges {
             exchange.abandon(&mut self.news);
         }
-        let goaway = self.goaway.as_ref();
-        let local = || match &self.dispatch_end {
-            Some(Err(error)) => cause::local_cause(error),
-            _ => None,
-        };
-        let cause = match goaway {
-            Some(goaway) if goaway.code != 0 => cause::goaway_cause(goaway),
-            _ => self
-                .failure
-                .clone()
-                .or_else(local)
-                .or_else(|| goaway.map(cause::goaway_cause))
-                .unwrap_or_else(|| CauseKind::ClosedByServer.into()),
-        };
+        let local = self.dispatch_end.as_ref().and_then(|end| end.as_ref().err());
+        let cause = cause::end_cause(self.goaway.as_ref(), self.failure.clone(), local);
         let input = match self.life {
             Life::Opening => EndpointInput::ConnectFailed(cause),
             Life::Open | Life::Over => EndpointInput::Closed(cause),

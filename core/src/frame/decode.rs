@@ -150,6 +150,11 @@ impl FrameDecoder {
         self.failed.is_none() && self.chunk.is_empty() && self.prefix_len == 0 && self.declared.is_none()
     }
 
+    /// Bytes kept of a message that is not yet whole.
+    pub(crate) fn buffered(&self) -> usize {
+        self.joined.len() + self.prefix_len
+    }
+
     /// The next prefix, once all of it is there.
     fn take_prefix(&mut self) -> Option<[u8; PREFIX_LEN]> {
         if self.prefix_len == 0 {

@@ -1,4 +1,4 @@
-//! Endpoints and their connections: dialling, backing off, noticing silence, letting go.
+//! Endpoints and their connections: dialling, backing off, letting go. How silence is noticed stands in `silence`.
 //!
 //! An endpoint goes `Idle -> Connecting -> Ready -> Down -> Connecting ...`. A connection is `Dialling`, `Open` or
 //! `Draining`; a draining one takes no new calls and is dropped after its last.
@@ -7,20 +7,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use etcdium_proto::UnaryRequest;
-use etcdium_proto::healthpb::HealthCheckRequest;
-
+use super::silence::Probe;
 use super::{Core, Life, Timer, after};
 use crate::backoff::Backoff;
 use crate::call::{Call, Owner};
-use crate::metadata::CallHeaders;
 use crate::op::Phase;
 use crate::retry::Failure;
 use crate::trace::event;
-use crate::transmit::{Connect, Open};
+use crate::transmit::Connect;
 use crate::{
     Address, CallKey, Cause, CauseKind, ConnectionKey, EndpointCause, EndpointInput, EndpointKey,
-    EndpointStatus, Error, Event, InvalidRequest, OpKey, ResetCause, Transmit, frame,
+    EndpointStatus, Error, Event, InvalidRequest, OpKey, ResetCause, Transmit,
 };
 
 /// An endpoint.
@@ -70,38 +67,27 @@ impl Endpoint {
 pub(super) struct Connection {
     pub(super) endpoint: EndpointKey,
     pub(super) address: Arc<Address>,
-    stage: Stage,
+    pub(super) stage: Stage,
     /// When it was made; before that, when it was asked for.
     since: Instant,
-    /// Open calls of operations.
-    outstanding: usize,
+    /// Open calls of operations and streams: they keep a leaving connection.
+    pub(super) open_calls: usize,
+    /// Those of them that wait for an answer.
+    pub(super) outstanding: usize,
     /// Since when something was asked and nothing whatever came. Calls that end unanswered leave it set: their
     /// deadlines must not hide a dead server.
-    unanswered: Option<Instant>,
-    silence_armed: bool,
+    pub(super) unanswered: Option<Instant>,
+    pub(super) silence_armed: bool,
     pub(super) probe: Option<Probe>,
     /// Whether a call was ever answered: the proof that reconnecting is worth trying at once.
     proved: bool,
 }
 
-/// A health probe under way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Probe {
-    pub(super) call: CallKey,
-    pub(super) until: Instant,
-    /// Whether `until` is the end of a last chance.
-    last_chance: bool,
-}
-
-/// How long what came before a probe's time-out may lie unread: a probe ends with a last chance of this length. A client
-/// that was itself stopped, by its machine or by other work, wakes to timers that are due and to answers nobody has read.
-const LAST_CHANCE: Duration = Duration::from_millis(100);
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     Dialling,
     Open,
-    /// Takes no new operations: its endpoint was removed.
+    /// Takes no new calls: its endpoint was removed.
     Draining,
     /// The same, and takes no probes either: the server said so.
     GoingAway,
@@ -178,6 +164,7 @@ impl Core {
             address: endpoint.address.clone(),
             stage: Stage::Dialling,
             since: self.now,
+            open_calls: 0,
             outstanding: 0,
             unanswered: None,
             silence_armed: false,
@@ -234,17 +221,6 @@ impl Core {
         self.sweep_timers();
     }
 
-    /// Notes that the server sent something.
-    pub(super) fn heard(&mut self, key: ConnectionKey) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.unanswered = (connection.outstanding > 0).then_some(self.now);
-        if let Some(probe) = connection.probe.take() {
-            // Any sign of life answers the probe.
-            self.transmits.push_back(Transmit::Reset(probe.call));
-            self.calls.remove(probe.call);
-        }
-    }
-
     /// Notes that a call was answered: the endpoint works.
     pub(super) fn proved(&mut self, key: ConnectionKey) {
         let Some(connection) = self.connections.get_mut(key) else { return };
@@ -260,97 +236,23 @@ impl Core {
         }
     }
 
-    /// Counts an opened call and starts to listen for silence.
-    pub(super) fn call_opened(&mut self, key: ConnectionKey) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.outstanding += 1;
-        if connection.unanswered.is_none() {
-            connection.unanswered = Some(self.now);
-        }
-        if !connection.silence_armed {
-            connection.silence_armed = true;
-            self.timers.arm(self.later(self.config.silence), Timer::Silence(key));
-        }
-    }
-
     /// Forgets a call whatever its state; `None` if it is gone already.
     pub(super) fn forget_call(&mut self, call: CallKey) -> Option<Call> {
         let call = self.calls.remove(call)?;
         if call.owner == Owner::Probe {
             return Some(call);
         }
-        self.in_flight -= 1;
+        if let Owner::Op(_) = call.owner {
+            self.in_flight -= 1;
+        }
         if let Some(connection) = self.connections.get_mut(call.connection) {
-            connection.outstanding -= 1;
-            if connection.outstanding == 0 && connection.is_leaving() {
+            connection.open_calls -= 1;
+            connection.outstanding -= usize::from(call.awaiting);
+            if connection.open_calls == 0 && connection.is_leaving() {
                 self.drop_connection(call.connection);
             }
         }
         Some(call)
-    }
-
-    pub(super) fn check_silence(&mut self, key: ConnectionKey) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.silence_armed = false;
-        let Some(since) = connection.unanswered else { return };
-        connection.silence_armed = true;
-        let mut due = after(since, self.config.silence);
-        if due <= self.now {
-            // A server that goes away refuses new calls, so its silence proves nothing: pings guard the last ones.
-            if connection.probe.is_none() && connection.stage != Stage::GoingAway {
-                self.send_probe(key);
-            }
-            due = self.later(self.config.silence);
-        }
-        self.timers.arm(due, Timer::Silence(key));
-    }
-
-    fn send_probe(&mut self, key: ConnectionKey) {
-        let request = HealthCheckRequest::default();
-        let Ok(message) = frame::encode(&request, usize::MAX, &mut self.arena) else { return };
-        let call = self.calls.insert(Call::new(Owner::Probe, key, self.config.max_response));
-        let until = self.later(self.config.probe_timeout.saturating_sub(LAST_CHANCE));
-        if let Some(connection) = self.connections.get_mut(key) {
-            connection.probe = Some(Probe { call, until, last_chance: false });
-        }
-        self.stats.probes += 1;
-        event!(DEBUG, "the server is silent: probing it", connection = key);
-        self.timers.arm(until, Timer::Probe(key));
-        self.transmits.push_back(Transmit::Open(Open {
-            call,
-            connection: key,
-            method: HealthCheckRequest::METHOD,
-            message,
-            headers: CallHeaders {
-                shared: self.headers.clone(),
-                own: None,
-                require_leader: false,
-                timeout: Some(self.config.probe_timeout),
-            },
-        }));
-    }
-
-    /// The probe's call ended by itself. An answer was noted when it came; a call that was reset says nothing.
-    pub(super) fn probe_ended(&mut self, key: ConnectionKey, call: CallKey) {
-        if let Some(connection) = self.connections.get_mut(key) {
-            connection.probe = connection.probe.filter(|probe| probe.call != call);
-        }
-    }
-
-    pub(super) fn probe_timeout(&mut self, key: ConnectionKey) {
-        let last = self.later(LAST_CHANCE.min(self.config.probe_timeout));
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        let Some(probe) = &mut connection.probe else { return };
-        let late = self.now.saturating_duration_since(probe.until) > LAST_CHANCE / 2;
-        if late || !probe.last_chance {
-            (probe.until, probe.last_chance) = (last, true);
-            self.timers.arm(last, Timer::Probe(key));
-            return;
-        }
-        self.transmits.push_back(Transmit::Disconnect(key));
-        let silence = self.config.silence.saturating_add(self.config.probe_timeout);
-        let silence = format!("no byte for {silence:?}");
-        self.lose(key, &Cause::new(CauseKind::Silent, silence));
     }
 
     /// Takes the endpoint of this connection out of use, if it uses this connection, and plans the next attempt.
@@ -381,7 +283,7 @@ impl Core {
     }
 
     /// A connection is gone: its endpoint is down and its calls are lost.
-    fn lose(&mut self, key: ConnectionKey, cause: &Cause) {
+    pub(super) fn lose(&mut self, key: ConnectionKey, cause: &Cause) {
         if *cause.kind() == CauseKind::TooManyPings {
             // Told after GOAWAY mostly, when the endpoint is down already.
             let connection = self.connections.get(key);
@@ -397,7 +299,9 @@ impl Core {
                 unsent.insert(open.call);
                 false
             }
-            Transmit::Reset(call) => !unsent.contains(call),
+            Transmit::Reset(call) | Transmit::Finish(call) | Transmit::Send { call, .. } => {
+                !unsent.contains(call)
+            }
             _ => true,
         });
         let lost: Vec<(CallKey, Owner, bool)> = self
@@ -409,30 +313,32 @@ impl Core {
         let Some(connection) = self.connections.remove(key) else { return };
         for (call, owner, answered) in lost {
             self.forget_call(call);
-            if let Owner::Op(op) = owner {
-                let reset = if unsent.contains(&call) {
-                    ResetCause::NotSent
-                } else {
-                    ResetCause::Connection(cause.clone())
-                };
-                let failure = Failure::Reset { cause: reset, answered };
-                self.attempt_failed(op, connection.endpoint, &connection.address, failure);
+            let reset = if unsent.contains(&call) {
+                ResetCause::NotSent
+            } else {
+                ResetCause::Connection(cause.clone())
+            };
+            let failure = Failure::Reset { cause: reset, answered };
+            match owner {
+                Owner::Op(op) => self.attempt_failed(op, connection.endpoint, &connection.address, failure),
+                Owner::Stream(stream) => self.stream_failed(stream, failure),
+                Owner::Probe => {}
             }
         }
         self.open_waiting();
         self.sweep_timers();
     }
 
-    /// No new operations on this connection; it is dropped with its last.
+    /// No new calls on this connection; it is dropped with its last.
     fn drain_connection(&mut self, key: ConnectionKey, stage: Stage) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.stage = stage;
-        if connection.outstanding == 0 {
+        if connection.open_calls == 0 {
             self.drop_connection(key);
         }
     }
 
-    /// Drops a connection that no operation has a call on. A probe may be open: it ends with the connection.
+    /// Drops a connection that no operation or stream has a call on. A probe may be open: it ends with the connection.
     fn drop_connection(&mut self, key: ConnectionKey) {
         let Some(connection) = self.connections.remove(key) else { return };
         if let Some(probe) = connection.probe {
@@ -497,8 +403,9 @@ impl Core {
                     error = error.with_method(request.method);
                 }
             }
-            self.finish(key, Err(error));
+            self.end_op(key, Err(error));
         }
+        self.streams_after_replacement();
         self.endpoints_changed();
     }
 

@@ -1,5 +1,6 @@
 //! Operations: started, sent, tried again, ended. Each ends exactly once.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::etcd_error::Applied;
 use crate::metadata::CallHeaders;
 use crate::op::{Answer, OpState, Phase, Request};
 use crate::retry::{Failure, Next, judge};
-use crate::revision::{Observation, peek_header};
+use crate::revision::{Observation, RevisionTracker, peek_header};
 use crate::timer::TimerQueue;
 use crate::trace::event;
 use crate::transmit::Open;
@@ -44,10 +45,11 @@ impl Core {
         };
         let method = request.method;
         let key = self.add_op(Some(request), options);
-        let refusal = refusal.or_else(|| self.refusal(options));
+        let timeout = options.timeout.unwrap_or(self.config.timeout);
+        let refusal = refusal.or_else(|| self.refusal(options, timeout));
         if let Some(kind) = refusal {
             let error = Error::new(kind, Outcome::NotApplied).with_method(method);
-            self.finish(key, Err(error));
+            self.end_op(key, Err(error));
             return key;
         }
         self.wake();
@@ -64,8 +66,8 @@ impl Core {
 
     pub(super) fn start_connect(&mut self, options: &CallOptions) -> OpKey {
         let key = self.add_op(None, options);
-        if let Some(kind) = self.refusal(options) {
-            self.finish(key, Err(Error::new(kind, Outcome::NotApplied)));
+        if let Some(kind) = self.refusal(options, options.timeout.unwrap_or(self.config.timeout)) {
+            self.end_op(key, Err(Error::new(kind, Outcome::NotApplied)));
             return key;
         }
         self.wake();
@@ -99,15 +101,15 @@ impl Core {
         key
     }
 
-    /// Why an operation cannot even wait.
-    fn refusal(&self, options: &CallOptions) -> Option<ErrorKind> {
+    /// Why an operation or stream cannot even wait.
+    pub(super) fn refusal(&self, options: &CallOptions, timeout: Option<Duration>) -> Option<ErrorKind> {
         if self.life == Life::Closed {
             Some(ErrorKind::Closed)
         } else if self.order.is_empty() {
             Some(ErrorKind::InvalidRequest(InvalidRequest::NoEndpoints))
         } else if options.endpoint.is_some_and(|endpoint| !self.endpoints.contains(endpoint)) {
             Some(ErrorKind::InvalidRequest(InvalidRequest::UnknownEndpoint))
-        } else if options.timeout.unwrap_or(self.config.timeout) == Some(Duration::ZERO) {
+        } else if timeout == Some(Duration::ZERO) {
             Some(ErrorKind::Timeout { after: Duration::ZERO })
         } else {
             None
@@ -115,7 +117,11 @@ impl Core {
     }
 
     /// The connection for the next call: ready endpoints take turns; `avoid` is used only if no other is ready.
-    fn pick(&mut self, pinned: Option<EndpointKey>, avoid: Option<EndpointKey>) -> Option<ConnectionKey> {
+    pub(super) fn pick(
+        &mut self,
+        pinned: Option<EndpointKey>,
+        avoid: Option<EndpointKey>,
+    ) -> Option<ConnectionKey> {
         let ready = |key: EndpointKey| match self.endpoints.get(key)?.state {
             State::Ready(connection) => Some(connection),
             State::Idle | State::Connecting(_) | State::Down { .. } => None,
@@ -158,14 +164,19 @@ impl Core {
             connection,
             method: request.method,
             message: request.message.clone(),
+            more: false,
             headers,
         }));
         self.in_flight += 1;
         self.call_opened(connection);
     }
 
-    /// Opens calls for operations that wait, oldest first, as far as endpoints and the limit allow.
+    /// Opens calls for what waits: streams, which know no limit, then operations, oldest first, as far as endpoints and
+    /// the limit allow.
     pub(super) fn open_waiting(&mut self) {
+        if !self.waiting_streams.is_empty() {
+            self.open_waiting_streams();
+        }
         let mut next = self.waiting.first().copied();
         while let Some(key) = next {
             if self.in_flight >= self.config.max_in_flight {
@@ -198,8 +209,18 @@ impl Core {
         let (owner, connection) = (call.owner, call.connection);
         // Other resets come from the server.
         let answered = !matches!(input, CallInput::Reset(ResetCause::NotSent | ResetCause::Connection(_)));
-        let progress = call.handle(input, &mut self.spares);
+        let inbox = match owner {
+            Owner::Stream(stream) => self.streams.get_mut(stream).map(|stream| &mut stream.inbox),
+            Owner::Op(_) | Owner::Probe => None,
+        };
+        let progress = call.handle(input, inbox, &mut self.spares);
+        if let Owner::Stream(stream) = owner {
+            self.stream_received(stream, connection);
+        }
         if matches!(progress, Progress::Open) {
+            if let Owner::Stream(_) = owner {
+                self.stream_answered(key);
+            }
             self.heard(connection);
             return;
         }
@@ -223,32 +244,25 @@ impl Core {
         {
             return;
         }
-        let (Owner::Op(op), Some((endpoint, address))) = (owner, place) else { return };
-        match progress {
-            Progress::Done(message) => {
-                self.proved(connection);
-                self.observe(&message);
+        let Some((endpoint, address)) = place else { return };
+        if matches!(progress, Progress::Done(_) | Progress::Failed { failure: Failure::Etcd(..), .. }) {
+            self.proved(connection);
+        }
+        match (owner, progress) {
+            (Owner::Op(op), Progress::Done(message)) => {
+                observe(&mut self.revisions, &mut self.events, &message);
                 self.watch_spares();
-                self.finish(op, Ok(Answer { message, endpoint: Some(address) }));
+                self.end_op(op, Ok(Answer { message, endpoint: Some(address) }));
             }
-            Progress::Failed { failure, .. } => {
-                if matches!(failure, Failure::Etcd(..)) {
-                    self.proved(connection);
-                }
+            (Owner::Op(op), Progress::Failed { failure, .. }) => {
                 self.attempt_failed(op, endpoint, &address, failure);
             }
-            Progress::Open => {}
+            (Owner::Stream(stream), Progress::Done(_)) => self.end_stream(stream, Ok(())),
+            (Owner::Stream(stream), Progress::Failed { failure, .. }) => self.stream_failed(stream, failure),
+            (Owner::Probe, _) => return,
+            (_, Progress::Open) => {}
         }
         self.open_waiting();
-    }
-
-    /// Reads the response header for the revision it tells.
-    fn observe(&mut self, message: &[u8]) {
-        let Some(header) = peek_header(message) else { return };
-        if let Observation::ClusterChanged { from, to } = self.revisions.observe(header) {
-            event!(WARN, "responses come from another cluster", from = from, to = to);
-            self.events.push_back(Event::ClusterChanged { from, to });
-        }
     }
 
     /// A call of the operation failed on `endpoint`: end the operation, or plan its next attempt.
@@ -275,7 +289,7 @@ impl Core {
             None => self.order.is_empty(),
         };
         if verdict.next == Next::Fail || stranded {
-            self.finish(key, Err(error));
+            self.end_op(key, Err(error));
             return;
         }
         event!(DEBUG, "a call failed and is repeated", op = key, error = error);
@@ -336,21 +350,21 @@ impl Core {
             self.forget_call(call);
         }
         error = error.with_causes(self.causes(pinned, running));
-        self.finish(key, Err(error));
+        self.end_op(key, Err(error));
         self.open_waiting();
     }
 
     pub(super) fn connect_done(&mut self, key: OpKey) {
-        self.finish(key, Ok(Answer { message: Bytes::new(), endpoint: None }));
+        self.end_op(key, Ok(Answer { message: Bytes::new(), endpoint: None }));
     }
 
     pub(super) fn connect_failed(&mut self, key: OpKey, pinned: Option<EndpointKey>) {
         let causes = self.causes(pinned, None);
-        self.finish(key, Err(Error::new(ErrorKind::Unavailable, Outcome::NotApplied).with_causes(causes)));
+        self.end_op(key, Err(Error::new(ErrorKind::Unavailable, Outcome::NotApplied).with_causes(causes)));
     }
 
     /// Ends an operation that has no call open any more.
-    pub(super) fn finish(&mut self, key: OpKey, result: Result<Answer, Error>) {
+    pub(super) fn end_op(&mut self, key: OpKey, result: Result<Answer, Error>) {
         let Some(op) = self.ops.get_mut(key) else { return };
         match &result {
             Ok(_) => self.stats.ops_succeeded += 1,
@@ -404,16 +418,26 @@ impl Core {
                 self.transmits.push_back(Transmit::Reset(call));
                 self.forget_call(call);
             }
-            self.finish(key, Err(error));
+            self.end_op(key, Err(error));
         }
+        self.close_streams();
         self.drop_connections();
         self.timers = TimerQueue::new();
         self.events.push_back(Event::Drained);
     }
 }
 
+/// Reads the response header for the revision it tells.
+pub(super) fn observe(revisions: &mut RevisionTracker, events: &mut VecDeque<Event>, message: &[u8]) {
+    let Some(header) = peek_header(message) else { return };
+    if let Observation::ClusterChanged { from, to } = revisions.observe(header) {
+        event!(WARN, "responses come from another cluster", from = from, to = to);
+        events.push_back(Event::ClusterChanged { from, to });
+    }
+}
+
 /// The error of one failed call.
-fn attempt_error(failure: Failure, applied: Applied) -> Error {
+pub(super) fn attempt_error(failure: Failure, applied: Applied) -> Error {
     let outcome = Outcome::from(applied);
     match failure {
         Failure::Etcd(error, text) => Error::new(ErrorKind::Etcd(error), outcome).with_message(text),

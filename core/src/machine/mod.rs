@@ -1,9 +1,11 @@
 //! [`Core`]: the machine's state, its inputs and its outputs. What happens inside stands in the submodules:
-//! [`dispatch`] carries operations through their attempts, [`connections`] keeps endpoints connected, [`timers`]
-//! says when to look again.
+//! [`dispatch`] carries operations through their attempts, [`streams`] carries streams, [`connections`] keeps endpoints
+//! connected, [`silence`] finds dead ones, [`timers`] says when to look again.
 
 mod connections;
 mod dispatch;
+mod silence;
+mod streams;
 mod timers;
 
 pub use self::timers::TimerReason;
@@ -24,10 +26,11 @@ use crate::op::{OpState, Phase, Reply};
 use crate::revision::RevisionTracker;
 use crate::rng::Rng;
 use crate::slab::Slab;
+use crate::stream::StreamState;
 use crate::timer::TimerQueue;
 use crate::{
     Address, CallInput, CallKey, ClusterId, ConnectionKey, EndpointInput, EndpointKey, EndpointStatus, Error,
-    Event, Op, OpKey, Revision, Stats, Transmit,
+    Event, Op, OpKey, Revision, Stats, StreamKey, Transmit,
 };
 
 /// The protocol machine of one client: everything an etcd client decides, and nothing it does. See the crate's
@@ -47,9 +50,12 @@ pub struct Core {
     endpoints: Slab<EndpointKey, Endpoint>,
     connections: Slab<ConnectionKey, Connection>,
     ops: Slab<OpKey, OpState>,
+    streams: Slab<StreamKey, StreamState>,
     calls: Slab<CallKey, Call>,
     /// Operations in [`Phase::Waiting`] with a request, oldest first.
     waiting: BTreeSet<OpKey>,
+    /// Streams that wait for a connection, oldest first.
+    waiting_streams: BTreeSet<StreamKey>,
     /// Operations that wait for a ready endpoint and nothing else, with the value of `failures` at their start.
     connecting: BTreeMap<OpKey, u64>,
     /// How often any endpoint went down.
@@ -98,8 +104,10 @@ impl Core {
             endpoints: Slab::default(),
             connections: Slab::default(),
             ops: Slab::default(),
+            streams: Slab::default(),
             calls: Slab::default(),
             waiting: BTreeSet::new(),
+            waiting_streams: BTreeSet::new(),
             connecting: BTreeMap::new(),
             failures: 0,
             in_flight: 0,
@@ -157,7 +165,7 @@ impl Core {
         }
         let mut state = self.ops.remove(op.key())?;
         match core::mem::replace(&mut state.phase, Phase::Waiting) {
-            Phase::Done(result) => Some(result.map(|answer| Reply::new(&state, answer))),
+            Phase::Done(result) => Some(result.map(|answer| Reply::new(state.request.as_ref(), answer))),
             Phase::Waiting | Phase::Backoff(_) | Phase::Running(_) => None,
         }
     }
@@ -169,7 +177,7 @@ impl Core {
     }
 
     /// Replaces the endpoints. Endpoints that stay keep their key and their connection; calls open on those that go
-    /// are finished there. Operations that wait for an endpoint which goes fail with
+    /// are finished there. Operations and streams that wait for an endpoint which goes fail with
     /// [`InvalidRequest::UnknownEndpoint`](crate::InvalidRequest::UnknownEndpoint).
     pub fn set_endpoints(&mut self, now: Instant, endpoints: impl IntoIterator<Item = Address>) {
         self.advance(now);
@@ -179,8 +187,8 @@ impl Core {
         }
     }
 
-    /// Ends every operation with [`ErrorKind::Closed`](crate::ErrorKind::Closed) and drops every connection. Further
-    /// operations fail at once. Closing twice is harmless.
+    /// Ends every operation and stream with [`ErrorKind::Closed`](crate::ErrorKind::Closed) and drops every connection.
+    /// Further ones fail at once. Closing twice is harmless.
     pub fn close(&mut self, now: Instant) {
         self.advance(now);
         self.close_all();
@@ -214,13 +222,13 @@ impl Core {
         self.fire_timers();
     }
 
-    /// The next thing to do. Any input, `start`, `cancel` and `close` may add to it.
+    /// The next thing to do. Anything that is done to the core may add to it.
     #[must_use = "what the core wants sent has to be sent"]
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.transmits.pop_front()
     }
 
-    /// The next hint. Any input, `start` and `close` may add to it.
+    /// The next hint. Anything that is done to the core may add to it.
     #[must_use = "an event tells which operation to take"]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -273,7 +281,8 @@ impl Core {
             calls_opened: self.calls.made(),
             connects: self.connections.made(),
             ops: self.ops.len(),
-            waiting: self.waiting.len() + self.connecting.len(),
+            streams: self.streams.len(),
+            waiting: self.waiting.len() + self.connecting.len() + self.waiting_streams.len(),
             in_flight: self.calls.len(),
             connections: self.connections.len(),
             ready_endpoints: self.endpoints.iter().filter(|(_, endpoint)| endpoint.is_ready()).count(),

@@ -6,7 +6,7 @@ use super::Core;
 use super::connections::State;
 use crate::op::Phase;
 use crate::timer::TimerQueue;
-use crate::{ConnectionKey, EndpointKey, OpKey};
+use crate::{ConnectionKey, EndpointKey, OpKey, StreamKey};
 
 /// After this long without large responses their spare buffers are given back; it may take twice as long.
 const SPARES_REST: Duration = Duration::from_secs(1);
@@ -16,6 +16,8 @@ const SPARES_REST: Duration = Duration::from_secs(1);
 pub(super) enum Timer {
     /// The operation's deadline.
     Deadline(OpKey),
+    /// The end of the stream's wait for a connection.
+    Opening(StreamKey),
     /// The end of the operation's back-off.
     Retry(OpKey),
     /// The connection attempt's time-out.
@@ -34,7 +36,7 @@ pub(super) enum Timer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimerReason {
-    /// An operation's deadline.
+    /// An operation's deadline, or that of a stream that waits for a connection.
     Deadline,
     /// The next attempt of an operation.
     Retry,
@@ -53,7 +55,7 @@ pub enum TimerReason {
 impl Timer {
     pub(super) fn reason(self) -> TimerReason {
         match self {
-            Self::Deadline(_) => TimerReason::Deadline,
+            Self::Deadline(_) | Self::Opening(_) => TimerReason::Deadline,
             Self::Retry(_) => TimerReason::Retry,
             Self::Dial(_) => TimerReason::Dial,
             Self::Reconnect(_) => TimerReason::Reconnect,
@@ -72,6 +74,7 @@ impl Core {
             }
             match timer {
                 Timer::Deadline(op) => self.deadline(op),
+                Timer::Opening(stream) => self.opening_timeout(stream),
                 Timer::Retry(op) => self.retry(op),
                 Timer::Dial(connection) => self.dial_timeout(connection),
                 Timer::Reconnect(endpoint) => self.dial(endpoint),
@@ -87,6 +90,7 @@ impl Core {
     fn is_live(&self, at: Instant, timer: Timer) -> bool {
         match timer {
             Timer::Deadline(op) => self.ops.get(op).is_some_and(|op| !op.is_done()),
+            Timer::Opening(stream) => self.waiting_streams.contains(&stream),
             Timer::Retry(op) => {
                 self.ops.get(op).is_some_and(|op| matches!(op.phase, Phase::Backoff(until) if until == at))
             }
@@ -122,8 +126,13 @@ impl Core {
 
     /// Forgets timers of what is over: called whenever something is.
     pub(super) fn sweep_timers(&mut self) {
-        // Each live operation has at most two timers, each connection three, each endpoint one, the buffers one.
-        let live = 2 * self.live_ops + 3 * self.connections.len() + self.endpoints.len() + 1;
+        // Each live operation has at most two timers, each stream that waits one, each connection three, each endpoint
+        // one, the buffers one.
+        let live = 2 * self.live_ops
+            + self.waiting_streams.len()
+            + 3 * self.connections.len()
+            + self.endpoints.len()
+            + 1;
         let mut timers = core::mem::replace(&mut self.timers, TimerQueue::new());
         timers.sweep(live, |at, timer| self.is_live(at, timer));
         self.timers = timers;

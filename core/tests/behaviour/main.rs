@@ -19,4 +19,5 @@ mod picking;
 mod retry;
 mod revisions;
 mod silence;
+mod streams;
 mod unary;

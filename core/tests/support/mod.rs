@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use etcdium_core::{
     Address, CallInput, CallKey, CallOptions, Cause, CauseKind, Config, Connect, ConnectionKey, Core,
-    EndpointInput, EndpointKey, Error, Event, Op, OpKey, Open, ResetCause, Transmit,
+    EndpointInput, EndpointKey, Error, Event, Op, OpKey, Open, ResetCause, Stream, StreamItem, StreamKey,
+    Transmit,
 };
-use etcdium_proto::{Response, UnaryRequest};
+use etcdium_proto::{Response, StreamMethod, UnaryRequest};
 use prost::Message;
 
 /// The only reading of a clock in these tests: all times are offsets from here.
@@ -71,12 +72,18 @@ pub(crate) struct World {
     pub(crate) opened: Vec<Open>,
     /// Every connection ever asked for, with the time.
     pub(crate) dialled: Vec<(Instant, Connect)>,
+    /// Messages sent after the first of their call.
+    pub(crate) sent: BTreeMap<CallKey, Vec<bytes::Bytes>>,
+    /// Calls whose request the core finished after their first message.
+    pub(crate) finished: BTreeSet<CallKey>,
     /// Calls the core told to reset.
     pub(crate) reset: BTreeSet<CallKey>,
     /// Connections the core told to drop.
     pub(crate) dropped: BTreeSet<ConnectionKey>,
     /// Operations told as done.
     pub(crate) done: BTreeSet<OpKey>,
+    /// Streams told as readable, oldest hint first.
+    pub(crate) readable: Vec<StreamKey>,
     /// Other events, oldest first.
     pub(crate) events: Vec<Event>,
     /// Connections the driver told the end of.
@@ -101,9 +108,12 @@ impl World {
             calls: BTreeMap::new(),
             opened: Vec::new(),
             dialled: Vec::new(),
+            sent: BTreeMap::new(),
+            finished: BTreeSet::new(),
             reset: BTreeSet::new(),
             dropped: BTreeSet::new(),
             done: BTreeSet::new(),
+            readable: Vec::new(),
             events: Vec::new(),
             gone: BTreeSet::new(),
             busy: false,
@@ -160,6 +170,14 @@ impl World {
                         assert!(self.gone.contains(&open.connection), "{:?} on no connection", open.call);
                     }
                 }
+                Transmit::Send { call, message } => {
+                    self.assert_sending(call);
+                    self.sent.entry(call).or_default().push(message);
+                }
+                Transmit::Finish(call) => {
+                    self.assert_sending(call);
+                    self.finished.insert(call);
+                }
                 Transmit::Reset(key) => {
                     let known = self.opened.binary_search_by_key(&key, |open| open.call);
                     assert!(known.is_ok(), "{key:?} was never opened");
@@ -173,10 +191,19 @@ impl World {
             self.transcript.add(self.now, &event);
             match event {
                 Event::OpDone(key) => assert!(self.done.insert(key), "{key:?} ended twice"),
+                Event::StreamReadable(key) => self.readable.push(key),
                 event => self.events.push(event),
             }
         }
         self.transcript.add(self.now, &self.core.poll_timeout().map(|at| at - epoch()));
+    }
+
+    /// A request goes on only if its call was opened to, and was neither finished nor reset.
+    #[track_caller]
+    fn assert_sending(&self, call: CallKey) {
+        let open = self.opened.iter().rfind(|open| open.call == call).expect("a call that was opened");
+        assert!(open.more, "{call:?} takes no more");
+        assert!(!self.finished.contains(&call) && !self.reset.contains(&call), "{call:?} is over");
     }
 
     /// Lets time pass, waking the core whenever it asks for it.
@@ -317,6 +344,43 @@ impl World {
         self.take(op).expect_err("an error")
     }
 
+    // Streams.
+
+    pub(crate) fn open<S: StreamMethod>(&mut self, request: &S::Request, options: &CallOptions) -> Stream<S> {
+        let stream = self.core.open(self.now, request, options);
+        self.drain();
+        stream
+    }
+
+    pub(crate) fn send<S: StreamMethod>(
+        &mut self,
+        stream: &Stream<S>,
+        message: &S::Request,
+    ) -> Result<(), Error> {
+        let result = self.core.send(self.now, stream, message);
+        self.drain();
+        result
+    }
+
+    pub(crate) fn finish<S>(&mut self, stream: &Stream<S>) {
+        self.core.finish(self.now, stream.key());
+        self.drain();
+    }
+
+    pub(crate) fn cancel_stream<S>(&mut self, stream: &Stream<S>) {
+        self.core.cancel_stream(self.now, stream.key());
+        self.drain();
+    }
+
+    /// The end of a stream that has nothing else to take.
+    #[track_caller]
+    pub(crate) fn end_of<S: StreamMethod>(&mut self, stream: &Stream<S>) -> Result<(), Error> {
+        let Some(StreamItem::End(end)) = self.core.next(stream) else { panic!("{stream:?} has not ended") };
+        assert!(self.core.next(stream).is_none(), "an end is given once");
+        self.drain();
+        end
+    }
+
     // Calls.
 
     /// The only open call, probes excepted.
@@ -408,7 +472,7 @@ impl World {
     #[track_caller]
     pub(crate) fn assert_clean(&self) {
         let stats = self.core.stats();
-        assert_eq!((stats.ops, stats.waiting, stats.in_flight), (0, 0, 0), "{stats:?}");
+        assert_eq!((stats.ops, stats.streams, stats.waiting, stats.in_flight), (0, 0, 0, 0), "{stats:?}");
         assert_eq!(self.calls.keys().collect::<Vec<_>>(), Vec::<&CallKey>::new(), "the driver's calls");
     }
 }
