@@ -7,6 +7,7 @@ use etcdium_proto::{Method, methods};
 use crate::Config;
 use crate::etcd_error::Applied;
 use crate::retry::{Failure, Next, Verdict};
+use crate::revision::HeaderView;
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,22 @@ pub enum Planted {
     DeadlineIgnored,
     /// The end of an operation is told twice.
     ToldTwice,
+    /// The core wants to be woken at once as long as an operation lives.
+    Spinning,
+    /// A call that failed is not repeated.
+    NeverRepeated,
+    /// The revision is not learnt from answers.
+    RevisionStuck,
+    /// A change of the cluster is not told.
+    ClusterUntold,
+    /// A connection that fell silent is never probed.
+    SilenceIgnored,
+    /// Reconnecting waits the shortest time there is, however often it failed.
+    BackoffFloor,
+    /// Members without a leader are not told to refuse.
+    LeaderNotAsked,
+    /// Whatever runs out of time is said to be applied or not, nobody knows.
+    NeverSure,
 }
 
 impl Planted {
@@ -37,6 +54,14 @@ impl Planted {
         Self::StaleRead,
         Self::DeadlineIgnored,
         Self::ToldTwice,
+        Self::Spinning,
+        Self::NeverRepeated,
+        Self::RevisionStuck,
+        Self::ClusterUntold,
+        Self::SilenceIgnored,
+        Self::BackoffFloor,
+        Self::LeaderNotAsked,
+        Self::NeverSure,
     ];
 }
 
@@ -60,8 +85,13 @@ impl Config {
             (Some(Planted::ClaimedNotApplied), Failure::Reset { .. }) => {
                 Verdict { applied: Applied::NotApplied, ..verdict }
             }
+            (Some(Planted::NeverRepeated), _) => Verdict { next: Next::Fail, ..verdict },
             _ => verdict,
         }
+    }
+
+    pub(crate) fn misread(&self, header: HeaderView) -> HeaderView {
+        if self.has(Planted::RevisionStuck) { HeaderView { revision: 0, ..header } } else { header }
     }
 
     /// The framed request, with `serializable` set if it is a range and that is the bug.

@@ -273,6 +273,10 @@ impl Core {
         self.failures += 1;
         endpoint.failed = self.failures;
         let until = after(self.now, endpoint.backoff.next_delay(&mut self.rng));
+        #[cfg(etcdium_planted)]
+        let floor = self.config.has(crate::Planted::BackoffFloor);
+        #[cfg(etcdium_planted)]
+        let until = if floor { after(self.now, Duration::from_millis(1)) } else { until };
         event!(WARN, "endpoint down", endpoint = endpoint.address.as_str(), cause = cause);
         endpoint.cause = Some(cause.clone());
         endpoint.state = State::Down { until, cause: cause.clone() };

@@ -43,6 +43,11 @@ impl Core {
             require_leader: options.require_leader.unwrap_or_else(|| request.needs_leader()),
             metadata: options.metadata.clone(),
         };
+        #[cfg(etcdium_planted)]
+        let request = Request {
+            require_leader: request.require_leader && !self.config.has(crate::Planted::LeaderNotAsked),
+            ..request
+        };
         let method = request.method;
         let key = self.add_op(Some(request), options);
         let timeout = options.timeout.unwrap_or(self.config.timeout);
@@ -331,6 +336,8 @@ impl Core {
         }
         let Some(op) = self.ops.get_mut(key) else { return };
         let outcome = op.outcome_if_ended();
+        #[cfg(etcdium_planted)]
+        let outcome = if self.config.has(crate::Planted::NeverSure) { Outcome::Unknown } else { outcome };
         let kind = ErrorKind::Timeout { after: op.timeout };
         let (pinned, phase) = (op.pinned, core::mem::replace(&mut op.phase, Phase::Waiting));
         let method = op.request.as_ref().map(|request| request.method);

@@ -84,6 +84,10 @@ impl Core {
     pub(super) fn check_silence(&mut self, key: ConnectionKey) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.silence_armed = false;
+        #[cfg(etcdium_planted)]
+        if self.config.has(crate::Planted::SilenceIgnored) {
+            return;
+        }
         let Some(since) = connection.unanswered else { return };
         connection.silence_armed = true;
         let mut due = after(since, self.config.silence);

@@ -80,8 +80,8 @@ pub enum Fact<'a> {
     Ended(usize, &'a Outcome),
     /// The driver carried out everything the core wants.
     Drained,
-    /// The same, right after the core was woken.
-    Woken,
+    /// The same, when nothing was told to the core since it was woken at this time.
+    Woken(Instant),
     /// The client was closed, and everything carried out.
     Closed,
     /// All faults were mended so long ago that whatever can end has ended.
@@ -108,5 +108,10 @@ pub fn all() -> Vec<Box<dyn Check>> {
         Box::new(unary::Reconnects::default()),
         Box::new(unary::Leases::default()),
         Box::new(unary::Alive),
+        Box::new(unary::Certain),
+        Box::new(unary::ClusterTold::default()),
+        Box::new(unary::HasLeader),
+        Box::new(unary::Silence::default()),
+        Box::new(unary::Storms::default()),
     ]
 }

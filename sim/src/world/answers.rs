@@ -219,7 +219,14 @@ impl World {
         if over {
             self.over(call);
         }
-        self.woken = false;
+        if !local || self.calls[call].op.is_none() {
+            self.connections[connection].heard = Some(self.now);
+        }
+        if let Piece::Reset(cause) = &piece {
+            self.calls[call].given_back =
+                matches!(cause, ResetCause::NotSent | ResetCause::GoAway | ResetCause::Refused);
+        }
+        self.woken = None;
         let (core, heads) = (&mut self.core, &self.heads);
         let (key, now) = (self.calls[call].key, self.now);
         let head = |headers, end| CallInput::Head { status: StatusCode::OK, headers, end };

@@ -227,7 +227,7 @@ impl World {
     pub(crate) fn wake(&mut self) {
         self.trace.add(self.since_start(), &("wake", self.core.timeout_reason()));
         self.core.handle_timeout(self.now);
-        self.woken = self.script.setup.turn.is_zero();
+        self.woken = Some(self.now);
         self.touched();
     }
 
@@ -235,6 +235,10 @@ impl World {
     pub(crate) fn drain(&mut self) {
         self.undrained = false;
         while let Some(transmit) = self.core.poll_transmit() {
+            self.count();
+            if self.violation.is_some() {
+                return;
+            }
             self.trace.add(self.since_start(), &Shown(&transmit));
             match &transmit {
                 Transmit::Open(open) => {
@@ -257,6 +261,10 @@ impl World {
             }
         }
         while let Some(event) = self.core.poll_event() {
+            self.count();
+            if self.violation.is_some() {
+                return;
+            }
             self.trace.add(self.since_start(), &event);
             self.check(&Fact::Told(&event));
             if let Event::OpDone(key) = event {
@@ -264,8 +272,8 @@ impl World {
             }
         }
         self.check(&Fact::Drained);
-        if std::mem::take(&mut self.woken) {
-            self.check(&Fact::Woken);
+        if let Some(at) = self.woken.take() {
+            self.check(&Fact::Woken(at));
         }
     }
 

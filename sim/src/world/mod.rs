@@ -50,6 +50,11 @@ use queue::Queue;
 use request::Known;
 use trace::Trace;
 
+/// The most that may happen in one run: the busiest seeds stay far below it.
+const MOST_EVENTS: u64 = 500_000;
+/// The most that may happen while no time passes.
+const MOST_AT_ONCE: u64 = 20_000;
+
 /// The state of a run.
 pub(crate) struct World {
     script: Script,
@@ -83,9 +88,11 @@ pub(crate) struct World {
     asleep: Option<Instant>,
     /// Whether the driver has something to carry out, and will.
     undrained: bool,
-    /// The core was woken since the last drain, and nothing was told since.
-    woken: bool,
+    /// The core was woken then, since the last drain, and nothing was told since.
+    woken: Option<Instant>,
     events: u64,
+    /// How much happened since time went on last, and when that was.
+    at_once: (Instant, u64),
     trace: Trace,
     violation: Option<Violation>,
 }
@@ -119,8 +126,9 @@ impl World {
             backup: None,
             asleep: None,
             undrained: false,
-            woken: false,
+            woken: None,
             events: 0,
+            at_once: (start, 0),
             trace: Trace::new(options.trace),
             violation: None,
             script: script.clone(),
@@ -138,6 +146,7 @@ impl World {
             let Some(at) = next.filter(|at| *at <= end) else { break };
             self.now = self.now.max(at);
             self.events += 1;
+            self.count();
             if self.asleep.is_some_and(|asleep| asleep <= self.now) {
                 self.asleep = None;
             }
@@ -155,6 +164,21 @@ impl World {
         }
         if self.violation.is_none() && going(self) {
             self.now = self.now.max(end);
+        }
+    }
+
+    /// Counts something that happened: runs end.
+    fn count(&mut self) {
+        if self.at_once.0 != self.now {
+            self.at_once = (self.now, 0);
+        }
+        self.at_once.1 += 1;
+        if self.at_once.1 > MOST_AT_ONCE || self.events > MOST_EVENTS {
+            let (events, at_once, reason) = (self.events, self.at_once.1, self.core.timeout_reason());
+            let how = format!(
+                "{events} things happened, the last {at_once} at one time; the core waits for {reason:?}"
+            );
+            self.violate("the run terminates", how);
         }
     }
 

@@ -213,6 +213,7 @@ impl World {
             endpoint: connect.endpoint,
             place,
             stage: LinkStage::Dialling,
+            heard: None,
         });
         self.counts.connections += 1;
         let at = self.now + self.latency(&mut rng) + self.latency(&mut rng);
@@ -257,6 +258,7 @@ impl World {
             answered: None,
             over: !usable,
             reset: false,
+            given_back: false,
         });
         self.streams.push(Stream {
             rng,
@@ -295,6 +297,7 @@ impl World {
             answered: None,
             over: true,
             reset: false,
+            given_back: false,
         });
         self.streams.push(Stream {
             rng: Rng::new(0),
@@ -581,8 +584,11 @@ impl World {
     /// Tells the core something of a connection.
     pub(crate) fn tell(&mut self, connection: usize, input: EndpointInput) {
         let key = self.connections[connection].key;
+        if matches!(input, EndpointInput::Received | EndpointInput::GoingAway) {
+            self.connections[connection].heard = Some(self.now);
+        }
         self.trace.add(self.since_start(), &(key, &input));
-        self.woken = false;
+        self.woken = None;
         self.core.handle_endpoint(self.now, key, input);
     }
 }

@@ -168,6 +168,8 @@ pub struct CallRecord {
     pub over: bool,
     /// Whether the core reset it.
     pub reset: bool,
+    /// Whether the client was told that no server acted on it.
+    pub given_back: bool,
 }
 
 /// How far a request came.
@@ -203,6 +205,8 @@ pub struct ConnectionRecord {
     pub place: usize,
     /// What the driver has of it.
     pub stage: LinkStage,
+    /// When the core was last told that something came, or that the driver itself gave a health probe back.
+    pub heard: Option<Instant>,
 }
 
 /// What the driver has of a connection.

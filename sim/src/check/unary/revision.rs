@@ -18,11 +18,18 @@ impl Check for RevisionGrows {
     }
 
     fn see(&mut self, view: &View<'_>, fact: &Fact<'_>) -> Result<(), String> {
+        let cluster = view.core.cluster().map_or(0, |cluster| cluster.get());
+        let revision = view.core.revision().get();
+        if let Fact::Ended(op, Ok(answer)) = fact {
+            let header = answer.header().copied().unwrap_or_default();
+            if header.cluster_id == cluster && header.revision > revision {
+                let step = view.ops[*op].id;
+                return Err(format!("step {step} was answered at {}, {revision} is known", header.revision));
+            }
+        }
         if !matches!(fact, Fact::Drained) {
             return Ok(());
         }
-        let cluster = view.core.cluster().map_or(0, |cluster| cluster.get());
-        let revision = view.core.revision().get();
         let seen = self.seen.entry(cluster).or_default();
         if revision < *seen {
             return Err(format!("of cluster {cluster:x} {seen} was seen before {revision}"));

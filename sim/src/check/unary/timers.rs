@@ -2,7 +2,8 @@
 
 use crate::check::{Check, Fact, View};
 
-/// A core that was just woken and drained wants to be woken again later than now, or never: it does not spin.
+/// A core that was woken and then drained, without news in between, wants to be woken again later than it was, or never:
+/// it does not spin. A driver that acts late drains later than it wakes.
 #[derive(Debug)]
 pub(in crate::check) struct Timers;
 
@@ -13,9 +14,9 @@ impl Check for Timers {
 
     fn see(&mut self, view: &View<'_>, fact: &Fact<'_>) -> Result<(), String> {
         match (fact, view.core.poll_timeout()) {
-            (Fact::Woken, Some(at)) if at <= view.now => {
+            (Fact::Woken(woken), Some(at)) if at <= *woken => {
                 let reason = view.core.timeout_reason();
-                Err(format!("it wants to be woken {:?} ago: {reason:?}", view.now - at))
+                Err(format!("it wants to be woken {:?} before it was: {reason:?}", *woken - at))
             }
             _ => Ok(()),
         }
