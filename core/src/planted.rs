@@ -7,7 +7,6 @@ use etcdium_proto::{Method, methods};
 use crate::Config;
 use crate::etcd_error::Applied;
 use crate::retry::{Failure, Next, Verdict};
-use crate::revision::HeaderView;
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +87,6 @@ impl Config {
             (Some(Planted::NeverRepeated), _) => Verdict { next: Next::Fail, ..verdict },
             _ => verdict,
         }
-    }
-
-    pub(crate) fn misread(&self, header: HeaderView) -> HeaderView {
-        if self.has(Planted::RevisionStuck) { HeaderView { revision: 0, ..header } } else { header }
     }
 
     /// The framed request, with `serializable` set if it is a range and that is the bug.

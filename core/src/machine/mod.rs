@@ -231,6 +231,10 @@ impl Core {
     /// The next hint. Anything that is done to the core may add to it.
     #[must_use = "an event tells which operation to take"]
     pub fn poll_event(&mut self) -> Option<Event> {
+        #[cfg(etcdium_planted)]
+        if self.config.has(crate::Planted::ClusterUntold) {
+            self.events.retain(|event| !matches!(event, Event::ClusterChanged { .. }));
+        }
         self.events.pop_front()
     }
 
@@ -252,6 +256,10 @@ impl Core {
 
     /// The highest revision seen in any response of the current cluster, zero before the first.
     pub fn revision(&self) -> Revision {
+        #[cfg(etcdium_planted)]
+        if self.config.has(crate::Planted::RevisionStuck) {
+            return Revision::ZERO;
+        }
         self.revisions.revision()
     }
 

@@ -223,8 +223,10 @@ impl World {
             self.connections[connection].heard = Some(self.now);
         }
         if let Piece::Reset(cause) = &piece {
-            self.calls[call].given_back =
-                matches!(cause, ResetCause::NotSent | ResetCause::GoAway | ResetCause::Refused);
+            // A core whose time is up has ended the operation, and may not have told yet.
+            let deadline = self.calls[call].op.and_then(|op| self.ops[op].deadline);
+            self.calls[call].given_back = deadline.is_none_or(|deadline| deadline > self.now)
+                && matches!(cause, ResetCause::NotSent | ResetCause::GoAway | ResetCause::Refused);
         }
         self.woken = None;
         let (core, heads) = (&mut self.core, &self.heads);

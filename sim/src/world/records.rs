@@ -168,7 +168,7 @@ pub struct CallRecord {
     pub over: bool,
     /// Whether the core reset it.
     pub reset: bool,
-    /// Whether the client was told that no server acted on it.
+    /// Whether the client was told, in time, that no server acted on it.
     pub given_back: bool,
 }
 

@@ -18,7 +18,11 @@ impl Check for Certain {
         let op = &view.ops[*op];
         let doubts = op.state == OpState::Taken(Some(Failed { not_applied: false }));
         if doubts && op.calls.iter().all(|call| view.calls[*call].given_back) {
-            return Err(format!("step {} may have been applied after {} calls given back", op.id, op.calls.len()));
+            return Err(format!(
+                "step {} may have been applied after {} calls given back",
+                op.id,
+                op.calls.len()
+            ));
         }
         Ok(())
     }

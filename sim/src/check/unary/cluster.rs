@@ -24,7 +24,7 @@ impl Check for ClusterTold {
     fn see(&mut self, view: &View<'_>, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
             Fact::Told(Event::ClusterChanged { from, to }) => {
-                let current = *self.current.get_or_insert(from.get());
+                let current = *self.current.get_or_insert_with(|| from.get());
                 if current != from.get() || from == to {
                     return Err(format!("{from:?} became {to:?}, but it was {current:x}"));
                 }
