@@ -4,4 +4,5 @@
 
 mod calls;
 mod connecting;
+mod streams;
 mod world;

@@ -18,10 +18,11 @@ use prost::Message;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(crate) const HEADERS: u8 = 1;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
+pub(crate) const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// SETTINGS with unlimited streams and the largest window, WINDOW_UPDATE, and SETTINGS that acknowledge the client's.
@@ -54,6 +55,8 @@ pub(crate) struct Buffers {
     /// What a stream on top of a socket, such as TLS, keeps back until it is flushed.
     pub(crate) kept: Option<Vec<u8>>,
     greeted: bool,
+    /// What the client's latest ping carries.
+    pinged: [u8; 8],
 }
 
 impl Socket {
@@ -68,6 +71,7 @@ impl Socket {
             piece: usize::MAX,
             kept: None,
             greeted: false,
+            pinged: [0; 8],
         })))
     }
 
@@ -88,7 +92,10 @@ impl Socket {
             if !buffers.greeted || buffers.to_server.len() < len {
                 break;
             }
-            buffers.to_server.drain(..len);
+            let frame: Vec<u8> = buffers.to_server.drain(..len).collect();
+            if let (PING, Ok(payload)) = (kind, frame[9..].try_into()) {
+                buffers.pinged = payload;
+            }
             frames.push((kind, flags, u32::from_be_bytes([s, t, r, m])));
         }
         frames
@@ -116,14 +123,35 @@ impl Socket {
         self.frame(PING, 0, 0, b"anything");
     }
 
+    /// Answers the client's latest ping.
+    pub(crate) fn pong(&self) {
+        let payload = self.buffers().pinged;
+        self.frame(PING, ACK, 0, &payload);
+    }
+
     /// Answers a request with success.
     pub(crate) fn respond(&self, stream: u32, message: &impl Message) {
+        self.head(stream);
+        self.message(stream, message);
+        self.end(stream);
+    }
+
+    /// Begins a response.
+    pub(crate) fn head(&self, stream: u32) {
         let head = [&[0x88][..], &field("content-type", "application/grpc")].concat();
         self.frame(HEADERS, END_HEADERS, stream, &head);
+    }
+
+    /// One message of a response.
+    pub(crate) fn message(&self, stream: u32, message: &impl Message) {
         let prefix = [&[0][..], &(message.encoded_len() as u32).to_be_bytes()].concat();
         for piece in [prefix, message.encode_to_vec()].concat().chunks(16_384) {
             self.frame(DATA, 0, stream, piece);
         }
+    }
+
+    /// Ends a response well.
+    pub(crate) fn end(&self, stream: u32) {
         self.frame(HEADERS, END_HEADERS | END_STREAM, stream, &field("grpc-status", "0"));
     }
 }

@@ -154,6 +154,9 @@ impl Core {
     }
 
     /// Says that no further message will be sent; the server's may go on. Finishing twice is harmless.
+    ///
+    /// No answer is due to that: etcd ends a stream of renewals then, but a watch goes on until it is cancelled
+    /// (`watchServer.Watch`, etcdserver/api/v3rpc/watch.go: its receiving loop ends silently).
     pub fn finish(&mut self, now: Instant, stream: StreamKey) {
         self.advance(now);
         let Some(state) = self.streams.get_mut(stream) else { return };
@@ -162,8 +165,6 @@ impl Core {
         }
         if let StreamPhase::Running(call) = state.phase {
             self.transmits.push_back(Transmit::Finish(call));
-            // The server's end is due.
-            self.stream_asked(call);
         }
     }
 

@@ -55,6 +55,8 @@ pub struct Counts {
     pub connections: usize,
     /// Calls of operations that are not over.
     pub calls: usize,
+    /// Streams that are not over.
+    pub streams: usize,
     /// Health probes that are not over.
     pub probes: usize,
 }

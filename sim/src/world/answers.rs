@@ -87,7 +87,7 @@ impl Heads {
 }
 
 /// A message behind its prefix.
-fn framed(flag: u8, message: &[u8]) -> Bytes {
+pub(crate) fn framed(flag: u8, message: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(PREFIX + message.len());
     out.put_u8(flag);
     out.put_u32(message.len() as u32);
@@ -100,6 +100,12 @@ impl World {
     pub(crate) fn collect(&mut self) {
         while let Some(output) = self.cluster.poll_output() {
             match output {
+                Output::Message { call, message } if self.is_stream(call) => {
+                    self.stream_said(call.0 as usize, &message);
+                }
+                Output::End { call, status } if self.is_stream(call) => {
+                    self.stream_ended(call.0 as usize, &status);
+                }
                 Output::Message { call, message } => {
                     if let Some(stream) = self.streams.get_mut(call.0 as usize) {
                         stream.body = Some(message);
@@ -154,7 +160,7 @@ impl World {
             .map(|(fault, ..)| *fault)
     }
 
-    fn send_pieces(&mut self, call: usize, message: &Bytes) {
+    pub(crate) fn send_pieces(&mut self, call: usize, message: &Bytes) {
         self.send_back(call, Piece::Head);
         let mut rest = message.clone();
         while !rest.is_empty() {
@@ -166,7 +172,7 @@ impl World {
         self.send_back(call, Piece::End(0, Cow::Borrowed("")));
     }
 
-    fn send_garbage(&mut self, call: usize, body: &[u8]) {
+    pub(crate) fn send_garbage(&mut self, call: usize, body: &[u8]) {
         let whole = framed(0, body);
         let ok = || Piece::End(0, Cow::Borrowed(""));
         // A field 1 that is longer than the message: no response of etcd can be read from it.
@@ -266,7 +272,7 @@ impl World {
 
 /// What an answer proves about a write. The texts are those of etcd's errors that come after a request may have entered
 /// the log; said here a second time, so that the core's table is not judged by itself.
-fn judge(status: &Status) -> Said {
+pub(crate) fn judge(status: &Status) -> Said {
     const DOUBTS: [&str; 5] = [
         "etcdserver: request timed out",
         "etcdserver: leader changed",

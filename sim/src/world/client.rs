@@ -249,6 +249,14 @@ impl World {
                     self.check(&Fact::Sent(&transmit));
                     self.dial(connect);
                 }
+                Transmit::Send { call, message } => {
+                    self.check(&Fact::Sent(&transmit));
+                    self.send(call.serial() as usize, message);
+                }
+                Transmit::Finish(call) => {
+                    self.check(&Fact::Sent(&transmit));
+                    self.finish(call.serial() as usize);
+                }
                 Transmit::Reset(call) => {
                     self.check(&Fact::Sent(&transmit));
                     self.reset(call.serial() as usize);

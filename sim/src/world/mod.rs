@@ -23,6 +23,7 @@ mod run;
 mod script;
 mod shrink;
 mod steps;
+mod streams;
 mod trace;
 
 use std::time::{Duration, Instant};

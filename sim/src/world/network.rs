@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use etcdium_core::{Address, Cause, CauseKind, Connect, EndpointInput, Open, ResetCause, WrongServer};
-use etcdium_proto::Version;
+use etcdium_proto::{MethodKind, Version};
 
 use super::World;
 use super::answers::{Piece, Veil};
@@ -34,6 +34,10 @@ pub(crate) enum Happening {
     Dialled(usize),
     /// A request arrives.
     Arrive(usize),
+    /// A further message of a stream arrives.
+    Message(usize, Bytes),
+    /// The end of a stream's request arrives.
+    Finish(usize),
     /// The reset of a stream arrives.
     Abort(usize),
     /// The end of a connection arrives at the server.
@@ -92,8 +96,14 @@ pub(crate) struct Stream {
     message: Bytes,
     require_leader: bool,
     timeout: Option<Duration>,
+    /// Whether the method has any number of messages.
+    pub(crate) streaming: bool,
+    /// Whether the request goes on after its first message.
+    more: bool,
+    /// Whether the head of a stream's response was sent.
+    pub(crate) headed: bool,
     /// When the latest of it arrives there.
-    there_at: Instant,
+    pub(crate) there_at: Instant,
     /// When the latest of it arrives back.
     pub(crate) back_at: Instant,
     pub(crate) veil: Veil,
@@ -143,7 +153,7 @@ impl World {
         self.fault(place, |fault| matches!(fault, Fault::Blackhole | Fault::CutBack))
     }
 
-    fn latency(&self, rng: &mut Rng) -> Duration {
+    pub(crate) fn latency(&self, rng: &mut Rng) -> Duration {
         let (least, most) = self.script.setup.latency;
         rng.between(least, most)
     }
@@ -151,7 +161,10 @@ impl World {
     /// Lets something happen, or happen later if what it needs is held up.
     pub(crate) fn happen(&mut self, what: Happening) {
         let held = match &what {
-            Happening::Arrive(call) | Happening::Abort(call) => self.held_there(self.place_of(*call)),
+            Happening::Arrive(call)
+            | Happening::Message(call, _)
+            | Happening::Finish(call)
+            | Happening::Abort(call) => self.held_there(self.place_of(*call)),
             Happening::Hangup(connection) => self.held_there(self.connections[*connection].place),
             Happening::Dialled(connection) => {
                 let place = self.connections[*connection].place;
@@ -182,6 +195,8 @@ impl World {
             Happening::Take(op) => self.take(op),
             Happening::Dialled(connection) => self.dialled(connection),
             Happening::Arrive(call) => self.arrive(call),
+            Happening::Message(call, message) => self.message_arrives(call, message),
+            Happening::Finish(call) => self.finish_arrives(call),
             Happening::Abort(call) => self.abort(call),
             Happening::Hangup(connection) => self.hung_up(connection),
             Happening::Leave(connection) => {
@@ -250,9 +265,11 @@ impl World {
             self.ops[op].calls.push(index);
         }
         let passage = if usable { Passage::Flying } else { Passage::Lost };
+        let streaming = open.method.kind() != MethodKind::Unary;
         self.calls.push(CallRecord {
             key: open.call,
             op,
+            stream: streaming,
             connection,
             passage,
             answered: None,
@@ -266,6 +283,9 @@ impl World {
             message: open.message.slice(PREFIX..),
             require_leader: open.requires_leader(),
             timeout: open.timeout(),
+            streaming,
+            more: open.more,
+            headed: false,
             there_at,
             back_at: self.now,
             veil: Veil::None,
@@ -292,6 +312,7 @@ impl World {
         self.calls.push(CallRecord {
             key: open.call,
             op: None,
+            stream: false,
             connection: open.connection.serial() as usize,
             passage: Passage::Lost,
             answered: None,
@@ -305,6 +326,9 @@ impl World {
             message: Bytes::new(),
             require_leader: false,
             timeout: None,
+            streaming: false,
+            more: false,
+            headed: false,
             there_at: self.now,
             back_at: self.now,
             veil: Veil::None,
@@ -313,9 +337,10 @@ impl World {
     }
 
     fn open_count(&mut self, call: usize) -> &mut usize {
-        match self.calls[call].op {
-            Some(_) => &mut self.counts.calls,
-            None => &mut self.counts.probes,
+        match &self.calls[call] {
+            CallRecord { stream: true, .. } => &mut self.counts.streams,
+            CallRecord { op: Some(_), .. } => &mut self.counts.calls,
+            CallRecord { op: None, .. } => &mut self.counts.probes,
         }
     }
 
@@ -404,11 +429,13 @@ impl World {
         };
         self.cluster.open(self.now, start);
         self.cluster.message(self.now, id, stream.message.clone());
-        self.cluster.finish(self.now, id);
+        if !stream.more {
+            self.cluster.finish(self.now, id);
+        }
         self.collect();
     }
 
-    fn abort(&mut self, call: usize) {
+    pub(crate) fn abort(&mut self, call: usize) {
         if self.calls[call].passage == Passage::Arrived && self.calls[call].answered.is_none() {
             self.cluster.cancel(self.now, CallId(call as u64));
             self.collect();

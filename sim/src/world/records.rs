@@ -151,13 +151,15 @@ impl Answer {
 /// What an operation came to.
 pub type Outcome = Result<Answer, Error>;
 
-/// A call: one attempt of an operation, or a health probe. Its index is its key's serial number.
+/// A call: one attempt of an operation, a stream, or a health probe. Its index is its key's serial number.
 #[derive(Debug)]
 pub struct CallRecord {
     /// The core's key.
     pub key: CallKey,
-    /// The operation, by its index; `None` is a health probe.
+    /// The operation, by its index; `None` is a health probe or a stream.
     pub op: Option<usize>,
+    /// Whether it is a stream's.
+    pub stream: bool,
     /// The connection, by its index.
     pub connection: usize,
     /// How far the request came.

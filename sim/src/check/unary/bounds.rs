@@ -20,7 +20,7 @@ impl Check for Bounds {
         if stats.ops != counts.ops || stats.connections != counts.connections {
             return Err(format!("the driver has {counts:?}, the core {stats:?}"));
         }
-        if stats.in_flight > counts.calls + counts.probes {
+        if stats.in_flight > counts.calls + counts.streams + counts.probes {
             return Err(format!("the driver has {counts:?}, the core {stats:?}"));
         }
         if counts.calls > view.core.max_in_flight() || counts.probes > counts.connections {
