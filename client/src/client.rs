@@ -58,6 +58,11 @@ impl Client {
         Self { handle: Arc::new(Handle { shared }) }
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+
     /// Calls any unary method by its request message from [`proto`](crate::proto).
     ///
     /// ```no_run

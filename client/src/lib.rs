@@ -55,6 +55,10 @@
 
 #![forbid(unsafe_code)]
 
+// Helpers of integration tests serve unit tests too.
+#[cfg(test)]
+extern crate self as etcdium_client;
+
 #[macro_use]
 mod call;
 

@@ -7,6 +7,8 @@
 
 mod bell;
 mod link;
+#[cfg(test)]
+mod tests;
 
 use core::future::Future;
 use core::pin::Pin;

@@ -12,7 +12,7 @@ use etcdium_client::{
 };
 use smol::Executor;
 
-use crate::server::PATIENCE;
+use super::server::PATIENCE;
 
 /// The executor; none after its shutdown.
 #[derive(Clone, Debug)]
