@@ -14,6 +14,9 @@
 //!   ([`Core::handle_call`]), and that time has passed ([`Core::handle_timeout`]).
 //! * After any of these the driver drains [`Core::poll_transmit`], carrying out what it says in order, then
 //!   [`Core::poll_event`], and then re-reads [`Core::poll_timeout`]. Any number of inputs may come before a drain.
+//! * A call is one request and one response. A driver sends what [`Transmit::Open`], [`Transmit::Send`] and
+//!   [`Transmit::Finish`] say, in order, reads each response as it comes, whether anybody takes it or not, and tells its
+//!   head, its data and its end. With the end of the response, or [`Transmit::Reset`], both are over.
 //! * Inputs cannot fail. A key the core has let go of is ignored, so late news needs no care. What was queued before
 //!   such news may name keys the driver has let go of: that is to be ignored too.
 //!
