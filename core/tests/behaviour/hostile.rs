@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use etcdium_core::{
     CallInput, CallKey, Cause, CauseKind, Config, ConnectionKey, EndpointInput, Error, Op, OpKey, Outcome,
+    Stream, StreamItem,
 };
-use etcdium_proto::etcdserverpb::{PutResponse, RangeResponse};
+use etcdium_proto::etcdserverpb::{LeaseKeepAliveRequest, PutResponse, RangeResponse};
 use etcdium_proto::healthpb::HealthCheckResponse;
+use etcdium_proto::streams::LeaseKeepAlive;
 use http::{HeaderMap, StatusCode};
 use proptest::prelude::*;
 
-use self::script::{CallNews, Chunk, EndpointNews, Said, Step, script};
+use self::script::{CallNews, Chunk, EndpointNews, Said, Step, StreamUse, script};
 use crate::support::*;
 
 /// An operation of any type.
@@ -35,11 +37,23 @@ impl AnyOp {
     }
 }
 
+/// A stream, and what its user knows of it.
+#[derive(Debug)]
+struct AnyStream {
+    stream: Stream<LeaseKeepAlive>,
+    finished: bool,
+    /// Its end was taken, or it was cancelled.
+    over: bool,
+    /// It had nothing to take when last asked; how many hints lay behind then.
+    empty: Option<usize>,
+}
+
 /// A world with what the properties need to know of its past.
 #[derive(Debug)]
 struct Play {
     world: World,
     ops: Vec<AnyOp>,
+    streams: Vec<AnyStream>,
     cancelled: BTreeSet<OpKey>,
     taken: BTreeSet<OpKey>,
     /// Whether operations ask for one endpoint sometimes.
@@ -58,6 +72,7 @@ impl Play {
         Self {
             world: World::with_seed(config, seed),
             ops: Vec::new(),
+            streams: Vec::new(),
             cancelled: BTreeSet::new(),
             taken: BTreeSet::new(),
             pins,
@@ -93,6 +108,16 @@ impl Play {
                 let options = self.options(*timeout, *endpoint);
                 let op = self.world.connect(&options);
                 self.ops.push(AnyOp::Connect(op));
+            }
+            Step::Open { timeout, endpoint } => {
+                let options = self.options(*timeout, *endpoint);
+                let stream = self.world.open(&LeaseKeepAliveRequest { id: 1 }, &options);
+                self.streams.push(AnyStream { stream, finished: false, over: false, empty: None });
+            }
+            Step::Stream(n, action) => {
+                if !self.streams.is_empty() {
+                    self.use_stream(usize::from(*n) % self.streams.len(), *action);
+                }
             }
             Step::Cancel(n) => {
                 if let Some(key) = self.op(*n) {
@@ -236,12 +261,17 @@ impl Play {
         }
         let stats = world.core.stats();
         assert_eq!(stats.in_flight, world.calls.len(), "the core and its driver agree on what is open");
-        assert!(world.op_calls().len() <= world.core.max_in_flight());
+        let calls = world.op_calls();
+        let of_streams =
+            calls.iter().filter(|call| world.calls[call].method.name() == "LeaseKeepAlive").count();
+        let of_ops = calls.len() - of_streams;
+        assert!(of_ops <= world.core.max_in_flight());
+        assert!(stats.streams >= of_streams);
         assert_eq!(stats.connections, world.dials.len() + world.connections.len());
         let ended = stats.ops_succeeded + stats.ops_failed + stats.ops_cancelled;
         assert!(stats.ops_started - ended <= stats.ops as u64);
         if stats.waiting > 0 && !self.pins && !self.late {
-            let full = world.op_calls().len() == world.core.max_in_flight();
+            let full = of_ops == world.core.max_in_flight();
             assert!(full || stats.ready_endpoints == 0, "something waits for nothing: {stats:?}");
         }
         // Every open call is on a connection that is there, which the driver saw to; and every write that was sent
@@ -252,6 +282,48 @@ impl Play {
                 assert!(self.disproved.contains(&before), "{before:?} was sent again as {:?}", open.call);
             }
         }
+    }
+
+    fn use_stream(&mut self, n: usize, action: StreamUse) {
+        let AnyStream { stream, finished, over, .. } = &mut self.streams[n];
+        let world = &mut self.world;
+        match action {
+            StreamUse::Send => {
+                let sent = world.core.send(world.now, stream, &LeaseKeepAliveRequest { id: 2 });
+                assert!(sent.is_ok() || *finished);
+            }
+            StreamUse::Finish => {
+                world.core.finish(world.now, stream.key());
+                *finished = true;
+            }
+            StreamUse::Cancel => {
+                world.core.cancel_stream(world.now, stream.key());
+                assert!(world.core.next(stream).is_none());
+                *over = true;
+            }
+            StreamUse::Next => {
+                self.next(n);
+            }
+            StreamUse::Drain => while self.next(n) {},
+        }
+        self.world.drain();
+    }
+
+    /// Takes an item: none without a hint since there was none, and none after the end.
+    fn next(&mut self, n: usize) -> bool {
+        let AnyStream { stream, over, empty, .. } = &mut self.streams[n];
+        let world = &mut self.world;
+        let hints = world.readable.iter().filter(|key| **key == stream.key()).count();
+        let item = world.core.next(stream);
+        match &item {
+            Some(item) => {
+                assert!(!*over, "{item:?} after the end");
+                assert!(world.busy || *empty != Some(hints), "{item:?} without a hint");
+                *over = matches!(item, StreamItem::End(_));
+            }
+            None => *empty = Some(hints),
+        }
+        item.is_some()
     }
 
     /// Redeems an operation: exactly when it is told as done, and exactly once.
@@ -294,6 +366,11 @@ impl Play {
             assert!(wakes < 2_000, "it does not come to rest: {:?}", self.world.core.stats());
             assert!(self.world.now - start < s(120), "it takes too long: {:?}", self.world.core.stats());
         }
+        for n in 0..self.streams.len() {
+            while self.next(n) {}
+            assert!(self.streams[n].over, "a stream never ended");
+        }
+        self.world.drain();
         for n in 0..self.ops.len() {
             self.take(n);
             let key = self.ops[n].key();

@@ -18,6 +18,12 @@ pub(super) enum Step {
         timeout: Option<u16>,
         endpoint: Option<u8>,
     },
+    /// Opens a stream of renewals.
+    Open {
+        timeout: Option<u16>,
+        endpoint: Option<u8>,
+    },
+    Stream(u8, StreamUse),
     Cancel(u8),
     Take(u8),
     /// Makes a connection that is asked for.
@@ -36,6 +42,18 @@ pub(super) enum Step {
     Back(u16),
     /// Gives inputs without looking at outputs from now on, or looks again.
     Busy(bool),
+}
+
+/// What an application does with a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum StreamUse {
+    Send,
+    Finish,
+    Cancel,
+    /// Takes one item.
+    Next,
+    /// Takes all there is.
+    Drain,
 }
 
 #[derive(Clone, Debug)]
@@ -105,6 +123,18 @@ impl Said {
     }
 }
 
+fn stream_use() -> impl Strategy<Value = StreamUse> {
+    prop::sample::select(vec![
+        StreamUse::Send,
+        StreamUse::Send,
+        StreamUse::Finish,
+        StreamUse::Cancel,
+        StreamUse::Next,
+        StreamUse::Next,
+        StreamUse::Drain,
+    ])
+}
+
 fn said() -> impl Strategy<Value = Said> {
     prop::sample::select(vec![
         Said::Ok,
@@ -171,6 +201,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (timeout(), endpoint()).prop_map(|(timeout, endpoint)| Step::Put { timeout, endpoint }),
         4 => (timeout(), endpoint()).prop_map(|(timeout, endpoint)| Step::Get { timeout, endpoint }),
         1 => (timeout(), endpoint()).prop_map(|(timeout, endpoint)| Step::Connect { timeout, endpoint }),
+        2 => (timeout(), endpoint()).prop_map(|(timeout, endpoint)| Step::Open { timeout, endpoint }),
+        5 => (any::<u8>(), stream_use()).prop_map(|(n, action)| Step::Stream(n, action)),
         2 => any::<u8>().prop_map(Step::Cancel),
         1 => any::<u8>().prop_map(Step::Take),
         6 => any::<u8>().prop_map(Step::Accept),
