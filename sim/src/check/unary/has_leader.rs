@@ -19,7 +19,11 @@ impl Check for HasLeader {
     fn see(&mut self, view: &View<'_>, fact: &Fact<'_>) -> Result<(), String> {
         let Fact::Sent(Transmit::Open(open)) = fact else { return Ok(()) };
         let op = view.calls.get(open.call.serial() as usize).and_then(|call| call.op);
-        let expected = op.is_some_and(|op| needs_leader(&view.ops[op]));
+        let expected = match op {
+            Some(op) => needs_leader(&view.ops[op]),
+            // A health probe or a stream: watches and renewals need one.
+            None => matches!(open.method.name(), "Watch" | "LeaseKeepAlive"),
+        };
         if open.requires_leader() != expected {
             let step = op.map(|op| view.ops[op].id);
             return Err(format!("{} of step {step:?}: {}", open.method.name(), open.requires_leader()));
