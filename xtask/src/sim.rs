@@ -6,6 +6,9 @@ use crate::cargo::{cargo, run as run_command, target_dir};
 /// How many seeds `cargo xtask test` runs.
 const SEEDS: &str = "20000";
 
+/// And how many of watches and leases.
+const WATCH_SEEDS: &str = "5000";
+
 /// Runs the task: what it is given goes to `etcdium-sim run`.
 ///
 /// # Errors
@@ -21,6 +24,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 /// As [`run`].
 pub(crate) fn check() -> Outcome {
     seeds(&["--seeds", SEEDS])?;
+    seeds(&["--mix", "watch", "--seeds", WATCH_SEEDS])?;
     planted(&["--planted"])
 }
 

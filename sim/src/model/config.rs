@@ -54,6 +54,9 @@ pub struct ClusterConfig {
     pub progress_interval: Duration,
     /// What the version does its own way about watches. `None`, the default: as the release the model was compared with.
     pub watch_rules: Option<WatchRules>,
+    /// Responses to watches that ask for fragments are cut at this many bytes. `None`, the default: at
+    /// [`max_request_bytes`](Self::max_request_bytes) and 512 KiB, as etcd does; less cuts small responses.
+    pub watch_fragment_bytes: Option<usize>,
     /// What the goroutines of a busy server do to the order of watch responses. Default: nothing.
     pub watch_disorder: Disorder,
 }
@@ -71,6 +74,7 @@ impl Default for ClusterConfig {
             quota: 2 << 30,
             progress_interval: Duration::from_secs(600),
             watch_rules: None,
+            watch_fragment_bytes: None,
             watch_disorder: Disorder::default(),
         }
     }

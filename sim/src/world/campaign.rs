@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::run::{Report, RunOptions, Violation, run};
-use super::script::Script;
+use super::script::{Mix, Script};
 use super::trace::TraceMode;
 
 /// Seeds taken by a thread at a time.
@@ -13,6 +13,8 @@ const BATCH: u64 = 32;
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Campaign {
+    /// What the scripts are about.
+    pub mix: Mix,
     /// The first seed.
     pub first: u64,
     /// How many.
@@ -77,7 +79,7 @@ pub fn run_campaign(campaign: &Campaign, progress: impl Fn(u64, usize) + Sync) -
 
 impl CampaignReport {
     fn add(&mut self, seed: u64, campaign: &Campaign) {
-        let script = Script::generate(seed);
+        let script = Script::of(campaign.mix, seed);
         let twice = campaign.twice_every > 0 && seed % campaign.twice_every == 0;
         let Report { events, ops, faults, violation, .. } =
             if twice { run_twice(&script, &campaign.options) } else { run(&script, &campaign.options) };

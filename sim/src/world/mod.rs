@@ -9,6 +9,7 @@
 //! | the client's side: operations, the driver's duties | `client.rs`, `request.rs` |
 //! | the network: connections, requests there, news back | `network.rs`, `answers.rs` |
 //! | one whole run, from the script to its verdict | `run.rs` |
+//! | watches and leases, by a scripted client | `scripted/` |
 //! | many runs, shrinking, printing | `campaign.rs`, `shrink.rs`, `trace.rs` |
 
 mod answers;
@@ -21,6 +22,7 @@ mod records;
 mod request;
 mod run;
 mod script;
+mod scripted;
 mod shrink;
 mod steps;
 mod streams;
@@ -40,7 +42,10 @@ pub use records::{
     PauseRecord, Said, done_by,
 };
 pub use run::{Report, RunOptions, Violation, run};
-pub use script::{Action, Cut, Decoy, Fault, Options, Reading, Request, Script, Setup, Step};
+pub use script::{
+    Action, Cut, Decoy, Fault, Mix, Options, Reading, Request, Script, Setup, Step, StreamSetup,
+};
+pub use scripted::Mistake;
 pub use shrink::shrink;
 pub use trace::TraceMode;
 

@@ -8,6 +8,7 @@ use etcdium_core::Config;
 use super::World;
 use super::records::{Asked, OpState};
 use super::script::{Options, Reading, Request, Script};
+use super::scripted::{self, Mistake};
 use super::trace::TraceMode;
 use crate::check::Fact;
 
@@ -28,6 +29,8 @@ pub struct RunOptions {
     pub start: Instant,
     /// What to keep of the run.
     pub trace: TraceMode,
+    /// What the scripted client does wrong.
+    pub mistake: Option<Mistake>,
     /// The bug to switch on in the core.
     #[cfg(etcdium_planted)]
     pub planted: Option<etcdium_core::Planted>,
@@ -39,6 +42,7 @@ impl RunOptions {
         Self {
             start,
             trace: TraceMode::Off,
+            mistake: None,
             #[cfg(etcdium_planted)]
             planted: None,
         }
@@ -91,6 +95,9 @@ pub struct Report {
 
 /// Carries a script out. Equal scripts give equal reports.
 pub fn run(script: &Script, options: &RunOptions) -> Report {
+    if let Some(streams) = &script.setup.streams {
+        return scripted::run(script, streams, options);
+    }
     let mut world = World::new(script, options);
     world.ledger.update(&world.cluster);
     world.begin();

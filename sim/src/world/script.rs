@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::model::Disorder;
+
 /// One simulated life of a client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Script {
@@ -44,6 +46,35 @@ pub struct Setup {
     pub news_first: bool,
     /// Whether the client is closed while it is busy; else when all is done.
     pub abrupt_close: bool,
+    /// The mix of watches and leases: this, and a scripted client, in place of the core. `None`: the unary mix.
+    pub streams: Option<StreamSetup>,
+}
+
+/// What a world of watches and leases is like.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamSetup {
+    /// A grpc-proxy stands between the client and the cluster.
+    pub proxied: bool,
+    /// What the goroutines of a busy server do to the order of watch responses.
+    pub disorder: Disorder,
+    /// Where responses are cut into fragments, in bytes.
+    pub fragment_bytes: usize,
+    /// How often an idle watch is told the revision.
+    pub progress_interval: Duration,
+    /// How many watches each stream of the client has.
+    pub watches: Vec<usize>,
+    /// How many leases the client keeps.
+    pub leases: usize,
+}
+
+/// What a script is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mix {
+    /// Unary operations of the core.
+    #[default]
+    Unary,
+    /// Watches and leases of a scripted client.
+    Watch,
 }
 
 /// An endpoint that leads to no member.
@@ -71,8 +102,10 @@ pub struct Step {
 /// What a step does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// The client starts an operation.
+    /// The client starts an operation. In the mix of watches somebody else does.
     Start(Request, Options),
+    /// The scripted client asks on this stream for progress.
+    AskProgress(usize),
     /// The client's endpoints become these: bit `n` stands for endpoint `n`.
     SetEndpoints(u8),
     /// The client does not run for this long: nothing is told, no timer fires.
@@ -221,7 +254,10 @@ impl fmt::Display for Script {
 impl Script {
     /// How many steps are faults of any kind.
     pub fn faults(&self) -> usize {
-        self.steps.iter().filter(|step| !matches!(step.action, Action::Start(..))).count()
+        self.steps
+            .iter()
+            .filter(|step| !matches!(step.action, Action::Start(..) | Action::AskProgress(_)))
+            .count()
     }
 
     /// When the last step is done and the last fault mended.

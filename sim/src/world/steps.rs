@@ -30,6 +30,7 @@ impl World {
         }
         match step.action {
             Action::Start(request, options) => self.start(step.id, request, &options),
+            Action::AskProgress(_) => {}
             Action::SetEndpoints(set) => self.set_endpoints(set),
             Action::Pause(lasting) => self.pause(self.now + lasting),
             Action::Fault(fault, member, lasting) => {

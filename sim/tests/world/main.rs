@@ -1,15 +1,18 @@
 //! The simulated world: some seeds, and that runs repeat and shrink.
 
+mod watch;
+
 use std::time::{Duration, Instant};
 
 use etcdium_sim::world::{
-    Action, Campaign, Options, Request, RunOptions, Script, Step, TraceMode, run, run_campaign, shrink,
+    Action, Campaign, Mix, Options, Request, RunOptions, Script, Step, TraceMode, run, run_campaign, shrink,
 };
 
 /// Some seeds break no rule, and every one of them runs twice alike.
 #[test]
 fn seeds_break_no_rule_and_repeat() {
     let campaign = Campaign {
+        mix: Mix::Unary,
         first: 1_000_000,
         seeds: 200,
         jobs: 2,

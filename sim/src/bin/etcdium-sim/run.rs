@@ -5,11 +5,12 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use etcdium_sim::world::{
-    Campaign, CampaignReport, RunOptions, Script, TraceMode, run as run_script, run_campaign, shrink,
+    Campaign, CampaignReport, Mix, RunOptions, Script, TraceMode, run as run_script, run_campaign, shrink,
 };
 
 pub(crate) const USAGE: &str = "etcdium-sim run [option...]: the core in its virtual world, seed by seed
 
+  --mix M      what the seeds are about: unary (the default), or watch: watches and leases of a scripted client
   --seeds N    how many seeds to run (default 10,000, or 1 with --seed)
   --seed S     the first seed (default 0)
   --jobs J     threads (default: one per processor)
@@ -25,6 +26,7 @@ type Error = Box<dyn std::error::Error>;
 
 #[derive(Debug, Default)]
 struct Args {
+    mix: Mix,
     seeds: Option<u64>,
     seed: Option<u64>,
     jobs: Option<usize>,
@@ -47,6 +49,13 @@ impl Args {
                 "--jobs" => parsed.jobs = Some(value()?.parse()?),
                 "--twice" => parsed.twice = true,
                 "--trace" => parsed.trace = true,
+                "--mix" => {
+                    parsed.mix = match value()?.as_str() {
+                        "unary" => Mix::Unary,
+                        "watch" => Mix::Watch,
+                        _ => return Err(USAGE.into()),
+                    }
+                }
                 "--planted" => parsed.planted = true,
                 "--steps" => {
                     let list = args.next().ok_or("a value is missing")?;
@@ -74,6 +83,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Error> {
         return one(&args, options);
     }
     let campaign = Campaign {
+        mix: args.mix,
         first: args.seed.unwrap_or(0),
         seeds: args.seeds.unwrap_or_else(|| if args.seed.is_some() { 1 } else { 10_000 }),
         jobs: args.jobs.unwrap_or_else(processors),
@@ -85,8 +95,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), Error> {
     summary(&report, campaign.jobs, time);
     for (seed, violation) in report.broken.iter().take(ENOUGH) {
         println!("\nseed {seed}: {violation}");
-        println!("replay: cargo xtask sim --seed {seed} --trace");
-        explain(*seed, &campaign.options);
+        println!("replay: cargo xtask sim{} --seed {seed} --trace", flag(args.mix));
+        explain(args.mix, *seed, &campaign.options);
     }
     if report.broken.is_empty() {
         Ok(())
@@ -137,19 +147,28 @@ fn summary(report: &CampaignReport, jobs: usize, time: Duration) {
     );
 }
 
+/// What replays a seed of this mix.
+fn flag(mix: Mix) -> &'static str {
+    match mix {
+        Mix::Unary => "",
+        Mix::Watch => " --mix watch",
+    }
+}
+
 /// Prints the shrunk script of a seed that breaks a rule.
-fn explain(seed: u64, options: &RunOptions) {
-    match shrink(&Script::generate(seed), options) {
+fn explain(mix: Mix, seed: u64, options: &RunOptions) {
+    match shrink(&Script::of(mix, seed), options) {
         Some((script, violation)) => {
             println!("shrunk to:\n{script}{violation}");
             // The steps kept may break the rule only as they were simplified.
-            let mut first = Script::generate(seed);
+            let mut first = Script::of(mix, seed);
             first.steps.retain(|step| script.steps.iter().any(|kept| kept.id == step.id));
             if run_script(&first, options).violation.is_some_and(|found| found.rule == violation.rule) {
                 let steps: Vec<String> = first.steps.iter().map(|step| step.id.to_string()).collect();
                 let steps = steps.join(",");
                 println!(
-                    "the same steps as first made: cargo xtask sim --seed {seed} --steps {steps} --trace"
+                    "the same steps as first made: cargo xtask sim{} --seed {seed} --steps {steps} --trace",
+                    flag(mix)
                 );
             }
         }
@@ -159,7 +178,7 @@ fn explain(seed: u64, options: &RunOptions) {
 
 /// Runs one seed and prints its script and its trace.
 fn one(args: &Args, mut options: RunOptions) -> Result<(), Error> {
-    let mut script = Script::generate(args.seed.unwrap_or(0));
+    let mut script = Script::of(args.mix, args.seed.unwrap_or(0));
     if let Some(steps) = &args.steps {
         script.steps.retain(|step| steps.contains(&step.id));
     }
@@ -189,6 +208,7 @@ fn planted(args: &Args, options: &RunOptions) -> Result<(), Error> {
         let mut options = options.clone();
         options.planted = Some(*planted);
         let campaign = Campaign {
+            mix: Mix::Unary,
             first: args.seed.unwrap_or(0),
             seeds: args.seeds.unwrap_or(20_000),
             jobs: 1,

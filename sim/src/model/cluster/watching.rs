@@ -25,6 +25,7 @@ impl Watching {
         let config = WatchConfig {
             rules: config.watch_rules.unwrap_or_else(|| WatchRules::of(config.version)),
             max_request_bytes: config.max_request_bytes,
+            fragment_bytes: config.watch_fragment_bytes,
             progress_interval: config.progress_interval,
             disorder: config.watch_disorder,
         };

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use etcdium_proto::Version;
 
+use super::fragment::OVERHEAD_BYTES;
+
 /// How one member serves watches; the defaults are etcd's own.
 #[derive(Debug, Clone)]
 pub struct WatchConfig {
@@ -11,6 +13,8 @@ pub struct WatchConfig {
     pub rules: WatchRules,
     /// Largest request in bytes; responses are cut 512 KiB above it when the watch asks for fragments. Default 1.5 MiB.
     pub max_request_bytes: usize,
+    /// Where responses are cut instead, if anywhere else. Default: nowhere else.
+    pub fragment_bytes: Option<usize>,
     /// How often an idle watch that asks for it is told the revision; up to a tenth longer by the seed, at least 100 ms.
     /// Default 10 min.
     pub progress_interval: Duration,
@@ -23,9 +27,17 @@ impl Default for WatchConfig {
         Self {
             rules: WatchRules::default(),
             max_request_bytes: 3 << 19,
+            fragment_bytes: None,
             progress_interval: Duration::from_secs(600),
             disorder: Disorder::default(),
         }
+    }
+}
+
+impl WatchConfig {
+    /// Responses to watches that ask for fragments stay below this many bytes.
+    pub(super) fn fragment_limit(&self) -> usize {
+        self.fragment_bytes.unwrap_or(self.max_request_bytes + OVERHEAD_BYTES)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use etcdium_proto::etcdserverpb::{ResponseHeader, WatchRequest, WatchResponse};
 
-use super::fragment::{OVERHEAD_BYTES, fragments};
+use super::fragment::fragments;
 use super::watcher::{Answer, WatcherKey, is_creation, mod_revision};
 use super::{WatchConfig, WatchStore};
 use crate::rng::Rng;
@@ -216,7 +216,7 @@ impl Stream {
             self.progress.entry(id).and_modify(|wanted| *wanted = false);
         }
         if self.fragment.contains(&id) {
-            for part in fragments(response, config.max_request_bytes + OVERHEAD_BYTES) {
+            for part in fragments(response, config.fragment_limit()) {
                 self.send(&part, send);
             }
         } else {

@@ -1,0 +1,290 @@
+//! Watches and leases against the model, by a scripted client at the level of calls: what the checkers of watches and
+//! leases ([`crate::check`]) are tried on. The core has no part in it.
+//!
+//! | what | where |
+//! |---|---|
+//! | scripts out of seeds | `plan.rs` |
+//! | a watch stream of the client, a lease of the client | `stream.rs`, `holder.rs` |
+//! | what the client can be made to do wrong | `mistake.rs` |
+//! | the members, or a grpc-proxy before them | `front.rs` |
+//! | calls on their way there and back | `wire.rs` |
+//! | steps and faults carried out | `steps.rs` |
+//! | the client's side of calls, and its judgement | `client.rs` |
+//! | the run | `mod.rs` |
+//!
+//! A restore under the same cluster id cannot be told from a member that is behind, by no client: its watches are begun
+//! anew then, without a verdict. Behind a proxy nothing is restored and nothing is asked of the end, since
+//! the proxy drops watches without a word.
+
+mod client;
+mod front;
+mod holder;
+mod mistake;
+mod plan;
+mod steps;
+mod stream;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::check::{LeaseChecker, Truth, WatchChecker};
+use crate::model::{Backup, Cluster, ClusterConfig, Proxy, ProxyConfig, Version, WatchRules};
+use crate::rng::{Rng, mix};
+
+use super::queue::Queue;
+use super::run::{Report, RunOptions, Violation};
+use super::script::{Fault, Script, StreamSetup};
+use super::trace::Trace;
+pub use mistake::Mistake;
+
+use front::Front;
+use holder::Holder;
+use stream::Stream;
+use wire::Call;
+
+/// So long after the last fault was mended every stream is open again: an engine's ping takes 15 s to fail.
+const REST: Duration = Duration::from_secs(25);
+/// So long after a write everybody has heard of it.
+const HEARD: Duration = Duration::from_secs(10);
+
+/// Something that happens at its time.
+#[derive(Debug)]
+pub(super) enum Happening {
+    /// A step of the script.
+    Step(usize),
+    /// The fault of this step is mended.
+    Mend(usize),
+    /// The next message of this call arrives at the server.
+    Arrive(usize),
+    /// The next message of this call arrives at the client.
+    Back(usize),
+    /// The client notices that the connection of this call is dead.
+    Notice(usize),
+    /// The client opens this stream.
+    Connect(usize),
+    /// The client looks at this lease.
+    Look(usize),
+}
+
+/// A stream of the client with what judges its watches.
+#[derive(Debug)]
+struct Session {
+    stream: Stream,
+    call: Option<usize>,
+    judges: Vec<Judge>,
+}
+
+#[derive(Debug)]
+struct Judge {
+    checker: WatchChecker,
+    /// Which truth it is judged by: that of the first answer.
+    epoch: Option<usize>,
+}
+
+/// A run.
+pub(super) struct Life<'a> {
+    script: &'a Script,
+    streams: &'a StreamSetup,
+    mistake: Option<Mistake>,
+    start: Instant,
+    now: Instant,
+    front: Front,
+    queue: Queue<Happening>,
+    /// The client's chance.
+    rng: Rng,
+    faults: Vec<(Fault, usize, Instant)>,
+    calls: Vec<Call>,
+    sessions: Vec<Session>,
+    holders: Vec<Holder>,
+    /// What happened between two restores each.
+    truths: Vec<Truth>,
+    leases: LeaseChecker,
+    /// Every lease ever asked for.
+    granted: BTreeMap<i64, Granted>,
+    backup: Option<Backup>,
+    /// The client does not run until then.
+    asleep: Option<Instant>,
+    events: u64,
+    ops: u64,
+    trace: Trace,
+    violation: Option<Violation>,
+}
+
+/// Carries a script out.
+pub(super) fn run(script: &Script, streams: &StreamSetup, options: &RunOptions) -> Report {
+    let mut life = Life::new(script, streams, options);
+    life.live();
+    Report {
+        events: life.events,
+        ops: life.ops,
+        faults: script.faults() as u64,
+        hash: life.trace.hash(),
+        trace: life.trace.into_text(),
+        violation: life.violation,
+    }
+}
+
+fn front(script: &Script, streams: &StreamSetup, now: Instant) -> Front {
+    let setup = &script.setup;
+    let version = Version { major: 3, minor: setup.minor };
+    // What loses events on the server no client can make good; nor what a proxy loses, which believes progress that
+    // 3.4 tells to watches that start later.
+    let known = WatchRules::of(version);
+    let rules = WatchRules {
+        careless_sync: false,
+        compaction_drops_deletion: false,
+        progress_before_start: known.progress_before_start && !streams.proxied,
+        ..known
+    };
+    let config = ClusterConfig {
+        members: setup.members,
+        version,
+        commit_latency: setup.commit_latency,
+        progress_interval: streams.progress_interval,
+        watch_rules: Some(rules),
+        watch_fragment_bytes: Some(streams.fragment_bytes),
+        watch_disorder: streams.disorder,
+        ..ClusterConfig::default()
+    };
+    let cluster = Cluster::new(config, now, mix(&[script.seed, 22]));
+    if !streams.proxied {
+        return Front::Direct(Box::new(cluster));
+    }
+    let config = ProxyConfig { version, create_delay: Duration::from_millis(50), ..ProxyConfig::default() };
+    Front::Proxied(Box::new(Proxy::new(cluster, config, now, mix(&[script.seed, 23]))))
+}
+
+impl<'a> Life<'a> {
+    fn new(script: &'a Script, streams: &'a StreamSetup, options: &RunOptions) -> Self {
+        let start = options.start;
+        Self {
+            script,
+            streams,
+            mistake: options.mistake,
+            start,
+            now: start,
+            front: front(script, streams, start),
+            queue: Queue::new(),
+            rng: Rng::of(&[script.seed, 24]),
+            faults: Vec::new(),
+            calls: Vec::new(),
+            sessions: Vec::new(),
+            holders: (0..streams.leases).map(|_| Holder::new(start, options.mistake)).collect(),
+            truths: vec![Truth::new()],
+            leases: LeaseChecker::new(start),
+            granted: BTreeMap::new(),
+            backup: None,
+            asleep: None,
+            events: 0,
+            ops: 0,
+            trace: Trace::new(options.trace),
+            violation: None,
+        }
+    }
+
+    fn live(&mut self) {
+        for (index, step) in self.script.steps.iter().enumerate() {
+            self.queue.push(self.start + step.at, Happening::Step(index));
+        }
+        self.begin();
+        self.advance(self.start + self.script.quiet_at() + Duration::from_millis(1));
+        self.advance(self.now + REST);
+        self.write_last();
+        self.advance(self.now + HEARD);
+        self.judge_end();
+    }
+
+    /// Lets everything happen that is due until `end`.
+    fn advance(&mut self, end: Instant) {
+        while self.violation.is_none() {
+            let (front, queue) = (self.front.poll_timeout(), self.queue.next_at());
+            let Some(at) = front.into_iter().chain(queue).min().filter(|at| *at <= end) else { break };
+            self.now = self.now.max(at);
+            self.events += 1;
+            if front == Some(at) {
+                self.front.handle_timeout(self.now);
+                self.collect();
+            } else if let Some((_, what)) = self.queue.pop() {
+                self.happen(what);
+            }
+        }
+        self.now = self.now.max(end);
+    }
+
+    fn happen(&mut self, what: Happening) {
+        let held = match &what {
+            Happening::Arrive(call) => self.held_there(self.calls[*call].place),
+            Happening::Back(call) => self.asleep.max(self.held_back(self.calls[*call].place)),
+            Happening::Notice(_) | Happening::Connect(_) | Happening::Look(_) => self.asleep,
+            Happening::Step(_) | Happening::Mend(_) => None,
+        };
+        if let Some(until) = held.filter(|until| *until > self.now) {
+            return self.queue.push(until, what);
+        }
+        match what {
+            Happening::Step(index) => self.step(index),
+            Happening::Mend(index) => self.mend(index),
+            Happening::Arrive(call) => self.arrive(call),
+            Happening::Back(call) => self.back(call),
+            Happening::Notice(call) => self.broken(call),
+            Happening::Connect(session) => self.connect(session),
+            Happening::Look(holder) => self.look(holder),
+        }
+    }
+
+    fn violate(&mut self, rule: &'static str, how: String) {
+        let at = self.now - self.start;
+        self.violation.get_or_insert(Violation { rule, how, at });
+    }
+
+    /// The truth learns what was committed.
+    fn learn(&mut self) {
+        let cluster = self.front.cluster();
+        let Some(truth) = self.truths.last_mut() else { return };
+        for event in cluster.history().current().events_between(truth.revision(), i64::MAX - 1) {
+            let kv = event.kv();
+            if event.is_delete() {
+                truth.delete(kv.mod_revision, kv.key.clone());
+            } else {
+                truth.put(kv.mod_revision, kv.key.clone(), kv.value.clone(), kv.lease);
+            }
+        }
+        truth.compact(cluster.compact_revision());
+        for (lease, known) in &mut self.granted {
+            let (expiry, exists) = (cluster.lease_expiry(*lease), cluster.has_lease(*lease));
+            if expiry.is_some() {
+                self.leases.observe(*lease, expiry);
+            } else if exists && !known.seen {
+                // The leader has yet to apply the grant, and counts from then.
+                self.leases.observe(*lease, Some(self.now + known.ttl));
+            }
+            if !exists {
+                self.leases.observe(*lease, None);
+            }
+            known.seen |= exists;
+        }
+    }
+
+    /// The server says that it granted or renewed a lease: what it promises counts, though the lease may be gone again
+    /// since the last look.
+    fn learn_promise(&mut self, lease: i64, renewed: Option<i64>) {
+        let counted = self.front.cluster().lease_expiry(lease).is_some();
+        let Some(known) = self.granted.get_mut(&lease).filter(|_| !counted) else { return };
+        let ttl = match renewed {
+            Some(ttl) if ttl > 0 => Duration::from_secs(ttl.unsigned_abs()),
+            None if !known.seen => known.ttl,
+            _ => return,
+        };
+        known.seen = true;
+        self.leases.observe(lease, Some(self.now + ttl));
+    }
+}
+
+/// What is known of a lease.
+#[derive(Debug)]
+struct Granted {
+    ttl: Duration,
+    /// It was there at some time.
+    seen: bool,
+}
