@@ -151,6 +151,7 @@ mod tests {
             tells_received: true,
             news_first: true,
             abrupt_close: false,
+            streams: None,
         };
         let script = Script { seed, setup, steps: Vec::new() };
         World::new(&script, &RunOptions::new(Instant::now()))

@@ -259,8 +259,8 @@ impl Life<'_> {
         if let Some(call) = self.holders[holder].stream.take() {
             self.drop_call(call);
         }
-        let lease = Rng::of(&[self.script.seed, 28, self.granted.len() as u64]).next_u64() >> 1;
-        let lease = (lease | 1).cast_signed();
+        let lease = Rng::of(&[self.script.seed, 28, self.granted.len() as u64]).next_u64();
+        let lease = (lease >> 1) as i64 | 1;
         let ttl = 2 + self.rng.below(6) as i64;
         let granted = Granted { ttl: Duration::from_secs(ttl.unsigned_abs()), seen: false };
         self.granted.insert(lease, granted);

@@ -183,10 +183,10 @@ impl Stream {
     pub(super) fn receive(&mut self, response: WatchResponse) -> Vec<Told> {
         let header = response.header.unwrap_or_default();
         let mut told = Vec::new();
-        if header.cluster_id != 0 && !self.errs(Mistake::IgnoresCluster) {
-            if *self.cluster.get_or_insert(header.cluster_id) != header.cluster_id {
-                return vec![Told::OtherCluster];
-            }
+        // A proxy may know no cluster.
+        let judged = header.cluster_id != 0 && !self.errs(Mistake::IgnoresCluster);
+        if judged && *self.cluster.get_or_insert(header.cluster_id) != header.cluster_id {
+            return vec![Told::OtherCluster];
         }
         if response.created {
             self.created(&header, &response, &mut told);
