@@ -17,6 +17,8 @@ mod resent;
 mod revision;
 mod silence;
 mod storms;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod transcript;
 mod written;
