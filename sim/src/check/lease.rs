@@ -76,7 +76,8 @@ impl LeaseChecker {
         Self { epoch, leases: BTreeMap::new() }
     }
 
-    /// The server has this expiry for the lease now, or none if it does not have the lease.
+    /// The server has this expiry for the lease now, or none if the lease is not in its log (`Cluster::has_lease`). While
+    /// there is no leader a lease has no expiry either, and yet is not gone: then there is nothing to observe.
     pub fn observe(&mut self, lease: i64, expiry: Option<Instant>) {
         match expiry {
             Some(_) => self.leases.entry(lease).or_default().expiry = expiry,

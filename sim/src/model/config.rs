@@ -48,6 +48,8 @@ pub struct ClusterConfig {
     pub max_request_bytes: usize,
     /// Largest number of operations in one transaction. Default 128.
     pub max_txn_ops: usize,
+    /// How many entries a member may be behind and yet take proposals. Default 5,000.
+    pub max_gap: u64,
     /// Size of the store in bytes at which writes are refused. Default 2 GiB.
     pub quota: u64,
     /// How often an idle watch that asks for it is told the revision. Default 10 min.
@@ -71,6 +73,7 @@ impl Default for ClusterConfig {
             commit_latency: Duration::ZERO,
             max_request_bytes: 3 << 19,
             max_txn_ops: 128,
+            max_gap: 5_000,
             quota: 2 << 30,
             progress_interval: Duration::from_secs(600),
             watch_rules: None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::script::{Action, Cut, Decoy, Fault, Options, Reading, Request, Script, Setup, Step};
+use super::script::{Action, Cut, Decoy, Fault, Limits, Options, Reading, Request, Script, Setup, Step};
 use crate::rng::Rng;
 
 /// How many keys the operations share.
@@ -40,6 +40,7 @@ fn setup(rng: &mut Rng) -> Setup {
         learners,
         minor: *rng.pick(&[4, 5, 6, 7, 7, 7]),
         commit_latency: if rng.chance(500) { Duration::ZERO } else { ms(rng.below(30)) },
+        limits: limits(rng),
         decoys,
         max_in_flight: if rng.chance(250) { 1 + rng.index(4) } else { 16_384 },
         timeout: *rng.pick(&[Some(ms(10_000)), Some(ms(10_000)), Some(ms(2_000)), Some(ms(400)), None]),
@@ -53,16 +54,28 @@ fn setup(rng: &mut Rng) -> Setup {
     }
 }
 
+fn limits(rng: &mut Rng) -> Limits {
+    match rng.index(30) {
+        // Every put fits and few transactions do.
+        0 => Limits { request_bytes: Some(30 + rng.index(40)), ..Limits::default() },
+        1..=2 => Limits { gap: Some(rng.below(5)), ..Limits::default() },
+        // An empty store takes 20 KiB.
+        3 => Limits { quota: Some(20_736 + rng.below(6_000)), ..Limits::default() },
+        _ => Limits::default(),
+    }
+}
+
 fn steps(rng: &mut Rng, setup: &Setup) -> Vec<Step> {
     let horizon = ms(*rng.pick(&[1_000, 3_000, 6_000, 12_000]));
     let mut actions = Vec::new();
     // Faults first: what the client does gathers around them.
-    let faults = 3 + rng.index(8);
+    let (wanted, mut faults) = (3 + rng.index(8), 0);
     let mut moments = Vec::new();
-    for _ in 0..faults {
+    while moments.len() < wanted || faults < 3 {
         let at = rng.between(Duration::ZERO, horizon);
         moments.push(at);
         let action = fault(rng, setup);
+        faults += usize::from(action.is_fault());
         if matches!(action, Action::Restore { .. }) {
             // There has to be something to restore.
             actions.push((rng.between(Duration::ZERO, at), Action::Backup));
@@ -91,15 +104,22 @@ fn steps(rng: &mut Rng, setup: &Setup) -> Vec<Step> {
 }
 
 fn fault(rng: &mut Rng, setup: &Setup) -> Action {
-    // Members, sometimes decoys: what does not apply there does nothing.
     let member = rng.index(setup.members);
-    let lasting = match rng.index(4) {
-        0 => rng.between(ms(1), ms(100)),
-        1 | 2 => rng.between(ms(50), ms(1_500)),
-        _ => rng.between(ms(1_000), ms(8_000)),
+    let lasting = match rng.index(12) {
+        0..=2 => rng.between(ms(1), ms(100)),
+        3..=8 => rng.between(ms(50), ms(1_500)),
+        9..=10 => rng.between(ms(1_000), ms(8_000)),
+        _ => rng.between(ms(8_000), ms(30_000)),
     };
     let fault = |fault| Action::Fault(fault, member, lasting);
-    match rng.index(34) {
+    let kind = loop {
+        let kind = rng.index(34);
+        // A single member has no peers.
+        if setup.members > 1 || !matches!(kind, 3 | 26) {
+            break kind;
+        }
+    };
+    match kind {
         0..=2 => fault(Fault::Kill),
         3 => fault(Fault::Isolate),
         4..=5 => fault(Fault::Lag(rng.between(ms(10), ms(3_000)))),

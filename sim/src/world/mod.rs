@@ -36,17 +36,17 @@ use crate::check::{Check, Counts, Fact, Ledger, View, all};
 use crate::model::{Backup, Cluster};
 use crate::rng::{Rng, mix};
 
-pub use campaign::{Campaign, CampaignReport, run_campaign};
+pub use campaign::{Campaign, CampaignReport, differ, run_campaign};
 pub use records::{
     Answer, Asked, CallRecord, ConnectionRecord, Failed, LinkStage, OpRecord, OpState, Outcome, Passage,
     PauseRecord, Said, done_by,
 };
 pub use run::{Report, RunOptions, Violation, run};
 pub use script::{
-    Action, Cut, Decoy, Fault, Mix, Options, Reading, Request, Script, Setup, Step, StreamSetup,
+    Action, Cut, Decoy, Fault, Limits, Mix, Options, Reading, Request, Script, Setup, Step, StreamSetup,
 };
 pub use scripted::Mistake;
-pub use shrink::shrink;
+pub use shrink::{Edit, Shrunk, shrink};
 pub use trace::TraceMode;
 
 use answers::Heads;
@@ -115,7 +115,7 @@ impl World {
             cluster: network::cluster(script, start),
             queue: Queue::new(),
             rng: Rng::of(&[script.seed, 4]),
-            checks: all(),
+            checks: all().into_iter().chain(options.extra.map(|extra| extra())).collect(),
             ledger: Ledger::default(),
             ops: Vec::with_capacity(script.steps.len()),
             calls: Vec::with_capacity(script.steps.len()),

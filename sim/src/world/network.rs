@@ -124,12 +124,16 @@ pub(crate) fn places(setup: &Setup) -> Vec<Place> {
 /// The cluster of a script.
 pub(crate) fn cluster(script: &Script, now: Instant) -> Cluster {
     let setup = &script.setup;
+    let usual = ClusterConfig::default();
     let config = ClusterConfig {
+        max_request_bytes: setup.limits.request_bytes.unwrap_or(usual.max_request_bytes),
+        max_gap: setup.limits.gap.unwrap_or(usual.max_gap),
+        quota: setup.limits.quota.unwrap_or(usual.quota),
         members: setup.members,
         learners: setup.learners,
         version: Version { major: 3, minor: setup.minor },
         commit_latency: setup.commit_latency,
-        ..ClusterConfig::default()
+        ..usual
     };
     Cluster::new(config, now, mix(&[script.seed, 3]))
 }

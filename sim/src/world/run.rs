@@ -10,7 +10,7 @@ use super::records::{Asked, OpState};
 use super::script::{Options, Reading, Request, Script};
 use super::scripted::{self, Mistake};
 use super::trace::TraceMode;
-use crate::check::Fact;
+use crate::check::{Check, Fact};
 
 /// Whatever can end has ended so long after the last fault was mended: a dial time-out, the longest back-off, a
 /// silence, a ping and etcd's own time-outs fit in several times.
@@ -31,6 +31,8 @@ pub struct RunOptions {
     pub trace: TraceMode,
     /// What the scripted client does wrong.
     pub mistake: Option<Mistake>,
+    /// A rule to judge by besides all others.
+    pub extra: Option<fn() -> Box<dyn Check>>,
     /// The bug to switch on in the core.
     #[cfg(etcdium_planted)]
     pub planted: Option<etcdium_core::Planted>,
@@ -43,6 +45,7 @@ impl RunOptions {
             start,
             trace: TraceMode::Off,
             mistake: None,
+            extra: None,
             #[cfg(etcdium_planted)]
             planted: None,
         }
@@ -134,6 +137,7 @@ impl World {
     /// After the last fault: everything ends, and the client works.
     fn rest(&mut self) {
         self.set_endpoints(u8::MAX);
+        self.cluster.lift_limits();
         self.give_up_hopeless();
         self.advance(self.now + REST, |world| !world.is_idle());
         self.check(&Fact::Quiet);
@@ -143,6 +147,8 @@ impl World {
             let mut attempts = 0;
             loop {
                 attempts += 1;
+                // An alarm may have been on its way.
+                self.cluster.lift_limits();
                 let op = self.ops.len();
                 self.start(id, request, &Options { timeout: Some(None), ..Options::default() });
                 id += 1;

@@ -28,6 +28,8 @@ pub struct Setup {
     pub minor: u8,
     /// How long a proposal takes to be committed.
     pub commit_latency: Duration,
+    /// Limits of the cluster.
+    pub limits: Limits,
     /// Endpoints that lead to no member.
     pub decoys: Vec<Decoy>,
     /// The client's limit on open calls.
@@ -75,6 +77,17 @@ pub enum Mix {
     Unary,
     /// Watches and leases of a scripted client.
     Watch,
+}
+
+/// Limits of the cluster so low that they are met, until the faults are over; `None` is etcd's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest proposal in bytes.
+    pub request_bytes: Option<usize>,
+    /// How many entries a member may be behind and yet take proposals.
+    pub gap: Option<u64>,
+    /// Size of the store in bytes at which writes are refused.
+    pub quota: Option<u64>,
 }
 
 /// An endpoint that leads to no member.
@@ -127,6 +140,21 @@ pub enum Action {
         /// Whether the cluster id changes.
         other: bool,
     },
+}
+
+impl Action {
+    /// Whether something goes wrong: what the client wants, and what somebody else wants of the cluster, is no fault.
+    pub fn is_fault(&self) -> bool {
+        matches!(
+            self,
+            Self::Pause(_)
+                | Self::Fault(..)
+                | Self::Cut(..)
+                | Self::GoAway(..)
+                | Self::MoveLeader(_)
+                | Self::Restore { .. }
+        )
+    }
 }
 
 /// An operation of the client. Keys, leases and compaction revisions are made concrete when it starts.
@@ -252,12 +280,9 @@ impl fmt::Display for Script {
 }
 
 impl Script {
-    /// How many steps are faults of any kind.
+    /// How many steps make something go wrong.
     pub fn faults(&self) -> usize {
-        self.steps
-            .iter()
-            .filter(|step| !matches!(step.action, Action::Start(..) | Action::AskProgress(_)))
-            .count()
+        self.steps.iter().filter(|step| step.action.is_fault()).count()
     }
 
     /// When the last step is done and the last fault mended.

@@ -1,32 +1,152 @@
 //! Scripts made smaller while they still fail.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::run::{RunOptions, Violation, run};
-use super::script::{Action, Options, Script, Setup};
+use super::script::{Action, Limits, Options, Script, Setup, Step};
 
 /// The most runs one shrink may take.
 const RUNS: usize = 4_000;
 
+/// A script made smaller.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// It.
+    pub script: Script,
+    /// What was made simpler, in this order, after all steps but its own were dropped: [`Script::simplify`] does the same.
+    pub edits: Vec<Edit>,
+    /// The rule it breaks.
+    pub violation: Violation,
+}
+
+/// One simplification. Its text is what `--with` takes: a number, for the world, or a step and a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Of what the world is like.
+    Setup(usize),
+    /// Of the step with this id.
+    Step(u32, usize),
+}
+
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setup(change) => write!(f, "{change}"),
+            Self::Step(id, change) => write!(f, "{id}.{change}"),
+        }
+    }
+}
+
+impl FromStr for Edit {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text.split_once('.') {
+            None => Self::Setup(text.parse()?),
+            Some((id, change)) => Self::Step(id.parse()?, change.parse()?),
+        })
+    }
+}
+
+const SETUP: &[fn(&mut Setup)] = &[
+    |setup| setup.decoys.clear(),
+    |setup| setup.learners = 0,
+    // Members are only ever taken away.
+    |setup| setup.members = 1,
+    |setup| setup.members = setup.members.min(2),
+    |setup| setup.commit_latency = Duration::ZERO,
+    |setup| setup.pieces = 0,
+    |setup| setup.turn = Duration::ZERO,
+    |setup| setup.tells_received = true,
+    |setup| setup.news_first = true,
+    |setup| setup.abrupt_close = false,
+    |setup| setup.max_in_flight = 16_384,
+    |setup| setup.minor = 7,
+    |setup| setup.timeout = Some(Duration::from_secs(10)),
+    |setup| setup.latency = (Duration::from_millis(1), Duration::from_millis(1)),
+    |setup| setup.limits = Limits::default(),
+];
+
+const STEP: &[fn(&mut Step)] = &[
+    |step| {
+        if let Action::Start(_, options) = &mut step.action {
+            *options = Options::default();
+        }
+    },
+    |step| {
+        if let Action::Start(_, options) = &mut step.action {
+            (options.cancel, options.late) = (None, None);
+        }
+    },
+    |step| {
+        if let Action::Start(_, options) = &mut step.action {
+            options.endpoint = None;
+        }
+    },
+    |step| {
+        if let Action::Fault(_, _, lasting) | Action::Pause(lasting) = &mut step.action {
+            *lasting = round(*lasting);
+        }
+    },
+    // Round times are easier to read.
+    |step| step.at = round(step.at),
+];
+
+fn round(time: Duration) -> Duration {
+    Duration::from_millis(time.as_millis() as u64 / 10 * 10)
+}
+
+impl Script {
+    /// Makes one thing simpler. What it does not have is left alone.
+    pub fn simplify(&mut self, edit: Edit) {
+        match edit {
+            Edit::Setup(change) => {
+                if let Some(change) = SETUP.get(change) {
+                    change(&mut self.setup);
+                }
+            }
+            Edit::Step(id, change) => {
+                let step = self.steps.iter_mut().find(|step| step.id == id);
+                if let (Some(step), Some(change)) = (step, STEP.get(change)) {
+                    change(step);
+                }
+            }
+        }
+    }
+}
+
 /// The smallest script found that breaks the same rule, with how it breaks it: steps are dropped in ever smaller
 /// groups, then what is left is made simpler. `None` if the script breaks no rule.
-pub fn shrink(script: &Script, options: &RunOptions) -> Option<(Script, Violation)> {
+pub fn shrink(script: &Script, options: &RunOptions) -> Option<Shrunk> {
     let violation = run(script, options).violation?;
-    let mut shrinking = Shrinking { best: script.clone(), violation, options, runs: 0 };
+    let best = Shrunk { script: script.clone(), edits: Vec::new(), violation };
+    let mut shrinking = Shrinking { best, options, runs: 0 };
     loop {
-        let before = shrinking.best.clone();
+        let before = shrinking.best.script.clone();
         shrinking.drop_steps();
-        shrinking.simplify_setup();
-        shrinking.simplify_steps();
-        if shrinking.best == before || shrinking.runs >= RUNS {
-            return Some((shrinking.best, shrinking.violation));
+        for change in 0..SETUP.len() {
+            shrinking.simplify(Edit::Setup(change));
+        }
+        for step in &before.steps {
+            for change in 0..STEP.len() {
+                shrinking.simplify(Edit::Step(step.id, change));
+            }
+        }
+        if shrinking.best.script == before || shrinking.runs >= RUNS {
+            let Shrunk { script, edits, violation } = shrinking.best;
+            let kept = |id| script.steps.iter().any(|step| step.id == id);
+            let matters = |edit: &Edit| {
+                matches!(edit, Edit::Setup(_)) || matches!(edit, Edit::Step(id, _) if kept(*id))
+            };
+            return Some(Shrunk { edits: edits.into_iter().filter(matters).collect(), script, violation });
         }
     }
 }
 
 struct Shrinking<'a> {
-    best: Script,
-    violation: Violation,
+    best: Shrunk,
     options: &'a RunOptions,
     runs: usize,
 }
@@ -34,14 +154,14 @@ struct Shrinking<'a> {
 impl Shrinking<'_> {
     /// Keeps the candidate if it breaks the same rule.
     fn keep(&mut self, candidate: Script) -> bool {
-        if candidate == self.best || self.runs >= RUNS {
+        if candidate == self.best.script || self.runs >= RUNS {
             return false;
         }
         self.runs += 1;
         match run(&candidate, self.options).violation {
-            Some(violation) if violation.rule == self.violation.rule => {
-                self.best = candidate;
-                self.violation = violation;
+            Some(violation) if violation.rule == self.best.violation.rule => {
+                self.best.script = candidate;
+                self.best.violation = violation;
                 true
             }
             _ => false,
@@ -49,11 +169,11 @@ impl Shrinking<'_> {
     }
 
     fn drop_steps(&mut self) {
-        let mut size = self.best.steps.len().div_ceil(2).max(1);
+        let mut size = self.best.script.steps.len().div_ceil(2).max(1);
         loop {
             let mut from = 0;
-            while from < self.best.steps.len() {
-                let mut candidate = self.best.clone();
+            while from < self.best.script.steps.len() {
+                let mut candidate = self.best.script.clone();
                 let to = (from + size).min(candidate.steps.len());
                 candidate.steps.drain(from..to);
                 if !self.keep(candidate) {
@@ -67,68 +187,11 @@ impl Shrinking<'_> {
         }
     }
 
-    fn simplify_setup(&mut self) {
-        let changes: &[fn(&mut Setup)] = &[
-            |setup| setup.decoys.clear(),
-            |setup| setup.learners = 0,
-            |setup| setup.members = 1,
-            |setup| setup.members = 2,
-            |setup| setup.commit_latency = Duration::ZERO,
-            |setup| setup.pieces = 0,
-            |setup| setup.turn = Duration::ZERO,
-            |setup| setup.tells_received = true,
-            |setup| setup.news_first = true,
-            |setup| setup.abrupt_close = false,
-            |setup| setup.max_in_flight = 16_384,
-            |setup| setup.minor = 7,
-            |setup| setup.timeout = Some(Duration::from_secs(10)),
-            |setup| setup.latency = (Duration::from_millis(1), Duration::from_millis(1)),
-        ];
-        for change in changes {
-            let mut candidate = self.best.clone();
-            change(&mut candidate.setup);
-            if candidate.setup.members <= self.best.setup.members {
-                self.keep(candidate);
-            }
-        }
-    }
-
-    fn simplify_steps(&mut self) {
-        for index in 0..self.best.steps.len() {
-            let changes: &[fn(&mut Action)] = &[
-                |action| {
-                    if let Action::Start(_, options) = action {
-                        *options = Options::default();
-                    }
-                },
-                |action| {
-                    if let Action::Start(_, options) = action {
-                        (options.cancel, options.late) = (None, None);
-                    }
-                },
-                |action| {
-                    if let Action::Start(_, options) = action {
-                        options.endpoint = None;
-                    }
-                },
-                |action| {
-                    if let Action::Fault(_, _, lasting) | Action::Pause(lasting) = action {
-                        *lasting = Duration::from_millis(lasting.as_millis() as u64 / 10 * 10);
-                    }
-                },
-            ];
-            for change in changes {
-                let mut candidate = self.best.clone();
-                change(&mut candidate.steps[index].action);
-                self.keep(candidate);
-            }
-            // Round times are easier to read.
-            let mut candidate = self.best.clone();
-            let at = candidate.steps[index].at;
-            candidate.steps[index].at = Duration::from_millis(at.as_millis() as u64 / 10 * 10);
-            if candidate.steps.is_sorted_by_key(|step| step.at) {
-                self.keep(candidate);
-            }
+    fn simplify(&mut self, edit: Edit) {
+        let mut candidate = self.best.script.clone();
+        candidate.simplify(edit);
+        if candidate.steps.is_sorted_by_key(|step| step.at) && self.keep(candidate) {
+            self.best.edits.push(edit);
         }
     }
 }

@@ -151,6 +151,7 @@ mod tests {
             tells_received: true,
             news_first: true,
             abrupt_close: false,
+            limits: crate::world::Limits::default(),
             streams: None,
         };
         let script = Script { seed, setup, steps: Vec::new() };

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use etcdium_sim::world::{
-    Campaign, CampaignReport, Mix, RunOptions, Script, TraceMode, run as run_script, run_campaign, shrink,
+    Campaign, CampaignReport, Edit, Mix, RunOptions, Script, Shrunk, TraceMode, run as run_script,
+    run_campaign, shrink,
 };
 
 pub(crate) const USAGE: &str = "etcdium-sim run [option...]: the core in its virtual world, seed by seed
@@ -17,7 +18,9 @@ pub(crate) const USAGE: &str = "etcdium-sim run [option...]: the core in its vir
   --twice      run every seed twice and compare, not every 64th
   --trace      print all that happens (one seed)
   --steps A,B  of one seed's script only these steps, as shrunk scripts number them
-  --planted    the bugs planted in the core, until each is caught (needs --cfg etcdium_planted)";
+  --with E,F   and these simplifications of it, as shrunk scripts name them
+  --planted    the bugs planted in the core, until each is caught (needs --cfg etcdium_planted)
+  --planted P  this bug only; with --trace, --steps or --with it is switched on in that seed";
 
 /// How many broken seeds are shrunk and printed before the run stops.
 const ENOUGH: usize = 5;
@@ -33,7 +36,9 @@ struct Args {
     twice: bool,
     trace: bool,
     steps: Option<Vec<u32>>,
-    planted: bool,
+    with: Vec<Edit>,
+    /// All bugs, if none is named.
+    planted: Option<Option<String>>,
 }
 
 impl Args {
@@ -56,7 +61,19 @@ impl Args {
                         _ => return Err(USAGE.into()),
                     }
                 }
-                "--planted" => parsed.planted = true,
+                "--planted" => {
+                    let mut rest = args.clone();
+                    let name = rest.next().filter(|name| !name.starts_with("--"));
+                    if name.is_some() {
+                        args = rest;
+                    }
+                    parsed.planted = Some(name.cloned());
+                }
+                "--with" => {
+                    let list = args.next().ok_or("a value is missing")?;
+                    let edits = list.split(',').filter(|edit| !edit.is_empty()).map(str::parse);
+                    parsed.with = edits.collect::<Result<_, _>>()?;
+                }
                 "--steps" => {
                     let list = args.next().ok_or("a value is missing")?;
                     let steps = list.split(',').filter(|step| !step.is_empty()).map(str::parse);
@@ -76,11 +93,12 @@ impl Args {
 pub(crate) fn run(args: &[String]) -> Result<(), Error> {
     let args = Args::parse(args)?;
     let options = RunOptions::new(Instant::now());
-    if args.planted {
-        return planted(&args, &options);
-    }
-    if args.trace || args.steps.is_some() {
-        return one(&args, options);
+    let is_one = args.trace || args.steps.is_some() || !args.with.is_empty();
+    match &args.planted {
+        Some(name) if !is_one => return planted(&args, name.as_deref(), &options),
+        Some(name) => return one(&args, with_bug(options, name.as_deref())?),
+        None if is_one => return one(&args, options),
+        None => {}
     }
     let campaign = Campaign {
         mix: args.mix,
@@ -95,8 +113,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Error> {
     summary(&report, campaign.jobs, time);
     for (seed, violation) in report.broken.iter().take(ENOUGH) {
         println!("\nseed {seed}: {violation}");
-        println!("replay: cargo xtask sim{} --seed {seed} --trace", flag(args.mix));
-        explain(args.mix, *seed, &campaign.options);
+        explain(args.mix, *seed, flag(args.mix), &campaign.options);
     }
     if report.broken.is_empty() {
         Ok(())
@@ -155,25 +172,19 @@ fn flag(mix: Mix) -> &'static str {
     }
 }
 
-/// Prints the shrunk script of a seed that breaks a rule.
-fn explain(mix: Mix, seed: u64, options: &RunOptions) {
-    match shrink(&Script::of(mix, seed), options) {
-        Some((script, violation)) => {
-            println!("shrunk to:\n{script}{violation}");
-            // The steps kept may break the rule only as they were simplified.
-            let mut first = Script::of(mix, seed);
-            first.steps.retain(|step| script.steps.iter().any(|kept| kept.id == step.id));
-            if run_script(&first, options).violation.is_some_and(|found| found.rule == violation.rule) {
-                let steps: Vec<String> = first.steps.iter().map(|step| step.id.to_string()).collect();
-                let steps = steps.join(",");
-                println!(
-                    "the same steps as first made: cargo xtask sim{} --seed {seed} --steps {steps} --trace",
-                    flag(mix)
-                );
-            }
-        }
-        None => println!("it breaks no rule when it runs once: two runs of it differ"),
-    }
+/// Prints how to replay a seed that breaks a rule, and its shrunk script. `flag` names its mix or the planted bug.
+fn explain(mix: Mix, seed: u64, flag: &str, options: &RunOptions) {
+    let replay = format!("cargo xtask sim --seed {seed}{flag}");
+    println!("replay: {replay} --trace");
+    let Some(Shrunk { script, edits, violation }) = shrink(&Script::of(mix, seed), options) else {
+        println!("it breaks no rule when it runs once: two runs of it differ");
+        return;
+    };
+    println!("shrunk to:\n{script}{violation}");
+    let steps = script.steps.iter().map(|step| step.id.to_string());
+    let steps = steps.collect::<Vec<_>>().join(",");
+    let edits = edits.iter().map(Edit::to_string).collect::<Vec<_>>().join(",");
+    println!("replay it: {replay} --steps '{steps}' --with '{edits}' --trace");
 }
 
 /// Runs one seed and prints its script and its trace.
@@ -181,6 +192,9 @@ fn one(args: &Args, mut options: RunOptions) -> Result<(), Error> {
     let mut script = Script::of(args.mix, args.seed.unwrap_or(0));
     if let Some(steps) = &args.steps {
         script.steps.retain(|step| steps.contains(&step.id));
+    }
+    for edit in &args.with {
+        script.simplify(*edit);
     }
     options.trace = if args.trace { TraceMode::Text } else { TraceMode::Hash };
     let report = run_script(&script, &options);
@@ -196,17 +210,44 @@ fn one(args: &Args, mut options: RunOptions) -> Result<(), Error> {
 }
 
 #[cfg(not(etcdium_planted))]
-fn planted(_: &Args, _: &RunOptions) -> Result<(), Error> {
-    Err("this build has no planted bugs: use cargo xtask sim --planted".into())
+const NO_BUGS: &str = "this build has no planted bugs: use cargo xtask sim --planted";
+
+#[cfg(not(etcdium_planted))]
+fn with_bug(_: RunOptions, _: Option<&str>) -> Result<RunOptions, Error> {
+    Err(NO_BUGS.into())
+}
+
+#[cfg(not(etcdium_planted))]
+fn planted(_: &Args, _: Option<&str>, _: &RunOptions) -> Result<(), Error> {
+    Err(NO_BUGS.into())
+}
+
+/// The planted bugs of this name, or all.
+#[cfg(etcdium_planted)]
+fn bugs(name: Option<&str>) -> Result<Vec<etcdium_core::Planted>, Error> {
+    let all = etcdium_core::Planted::ALL.iter().copied();
+    let bugs: Vec<_> = all.filter(|bug| name.is_none_or(|name| name == format!("{bug:?}"))).collect();
+    if bugs.is_empty() {
+        return Err(
+            format!("no planted bug has this name; there are {:?}", etcdium_core::Planted::ALL).into()
+        );
+    }
+    Ok(bugs)
+}
+
+#[cfg(etcdium_planted)]
+fn with_bug(mut options: RunOptions, name: Option<&str>) -> Result<RunOptions, Error> {
+    options.planted = bugs(Some(name.ok_or("which bug?")?))?.first().copied();
+    Ok(options)
 }
 
 /// Runs each planted bug until it is caught.
 #[cfg(etcdium_planted)]
-fn planted(args: &Args, options: &RunOptions) -> Result<(), Error> {
+fn planted(args: &Args, name: Option<&str>, options: &RunOptions) -> Result<(), Error> {
     let mut missed = Vec::new();
-    for planted in etcdium_core::Planted::ALL {
+    for planted in bugs(name)? {
         let mut options = options.clone();
-        options.planted = Some(*planted);
+        options.planted = Some(planted);
         let campaign = Campaign {
             mix: Mix::Unary,
             first: args.seed.unwrap_or(0),
@@ -221,10 +262,9 @@ fn planted(args: &Args, options: &RunOptions) -> Result<(), Error> {
             Some((seed, violation)) => {
                 let seeds = seed - campaign.first + 1;
                 println!("{planted:?}: caught by seed {seed}, the {seeds}. ({:.1} s)", time.as_secs_f64());
-                println!("    {violation}");
-                if let Some((script, _)) = shrink(&Script::generate(*seed), &campaign.options) {
-                    println!("    shrunk to {} steps", script.steps.len());
-                }
+                println!("{violation}");
+                explain(Mix::Unary, *seed, &format!(" --planted {planted:?}"), &campaign.options);
+                println!();
             }
             None => {
                 println!("{planted:?}: NOT caught by {} seeds", report.seeds);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Cluster, Timer};
+use crate::model::ClusterConfig;
 use crate::model::log::Origin;
 use crate::model::state::Proposal;
 
@@ -75,6 +76,13 @@ impl Cluster {
         if let Some(known) = self.members.get_mut(member) {
             known.capable = capable;
         }
+    }
+
+    /// Makes room: limits on requests, backlog and space are etcd's own from now on, and no alarm is raised.
+    pub fn lift_limits(&mut self) {
+        let ClusterConfig { max_request_bytes, max_gap, quota, .. } = ClusterConfig::default();
+        self.config = ClusterConfig { max_request_bytes, max_gap, quota, ..self.config.clone() };
+        self.state.alarms.clear();
     }
 
     /// Somebody else compacts the store. Nothing happens without a leader, or if there is nothing to compact.

@@ -38,14 +38,11 @@ pub(crate) struct Blocked {
 /// Bytes that the envelope of a proposal takes: its header with a ten-byte id, tag and length of the request.
 const ENVELOPE: usize = 14 + 5;
 
-/// How many entries a member may be behind and yet take proposals.
-const MAX_GAP: u64 = 5_000;
-
 impl Cluster {
     /// Proposes what a call asks for; the call is answered when its member has applied it.
     pub(crate) fn propose_call(&mut self, now: Instant, asked: Asked, proposal: Proposal) {
         let applied = self.members.get(asked.member).map_or(0, |member| member.position.index);
-        if self.log.end().index > applied + MAX_GAP {
+        if self.log.end().index > applied + self.config.max_gap {
             return self.end(asked.call, TOO_MANY_REQUESTS);
         }
         if encoded_len(&proposal) + ENVELOPE > self.config.max_request_bytes {

@@ -67,6 +67,7 @@ fn setup(rng: &mut Rng, streams: StreamSetup) -> Setup {
         tells_received: false,
         news_first: false,
         abrupt_close: false,
+        limits: crate::world::Limits::default(),
         streams: Some(streams),
     }
 }
