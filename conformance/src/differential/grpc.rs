@@ -105,19 +105,19 @@ impl Connection {
         })
     }
 
-    /// A whole call of one message each way.
-    pub(super) fn unary(&self, path: &str, message: &Bytes) -> Result<Result<Bytes, Status>, Trouble> {
+    /// A whole call of one message there and all that comes back, which is nothing but the status if it is refused.
+    pub(super) fn unary(&self, path: &str, message: &Bytes) -> Result<Result<Vec<Bytes>, Status>, Trouble> {
         let mut stream = self.stream(path)?;
         stream.send(message)?;
         stream.finish()?;
         if !self.wait_until(PATIENCE, || stream.ended()) {
             return Err(Trouble(format!("{path}: no answer in {PATIENCE:?}")));
         }
-        let message = stream.take().pop();
-        match (stream.end(), message) {
-            (Some(Ok(status)), Some(message)) if status.is_ok() => Ok(Ok(message)),
-            (Some(Ok(status)), None) if !status.is_ok() => Ok(Err(status)),
-            (end, message) => Err(Trouble(format!("{path}: {message:?}, then {end:?}"))),
+        let messages = stream.take();
+        match (stream.end(), &messages[..]) {
+            (Some(Ok(status)), [_, ..]) if status.is_ok() => Ok(Ok(messages)),
+            (Some(Ok(status)), []) if !status.is_ok() => Ok(Err(status)),
+            (end, _) => Err(Trouble(format!("{path}: {messages:?}, then {end:?}"))),
         }
     }
 

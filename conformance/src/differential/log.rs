@@ -17,8 +17,11 @@ pub(super) enum Item {
     Answer(Answer),
 }
 
+/// The id under which the server says what is about no watch.
+const NO_WATCH: i64 = -1;
+
 /// What comes under one watch id. A watch may be given the id -1, under which the server also refuses watches and tells the
-/// progress of all; these have no order among each other.
+/// progress of all; these, and only these, have no order among each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     /// A watch from its creation to its cancellation.
@@ -45,10 +48,10 @@ impl Log {
 
     fn add_watch(&mut self, mut response: WatchResponse) {
         let progress = is_progress(&response);
-        let class = match (progress, response.created && response.canceled) {
-            (true, _) => Class::Progress,
-            (false, true) => Class::Refusal,
-            (false, false) => Class::Watch,
+        let class = match (response.watch_id, response.created && response.canceled) {
+            (NO_WATCH, _) if progress => Class::Progress,
+            (NO_WATCH, true) => Class::Refusal,
+            _ => Class::Watch,
         };
         let items = self.items.entry((response.watch_id, class)).or_default();
         let events = mem::take(&mut response.events);
@@ -67,7 +70,7 @@ impl Log {
         }
         let item = Item::Answer(Answer::Watch(response));
         // A request for progress may have been repeated.
-        if !(progress && items.last() == Some(&item)) {
+        if !(class == Class::Progress && items.last() == Some(&item)) {
             items.push(item);
         }
     }

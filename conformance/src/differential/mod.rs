@@ -6,9 +6,11 @@
 //!
 //! # What is not compared
 //!
-//! * Member id, cluster id and raft term of headers.
-//! * The remaining time of a lease, but for whether there is any; the order in which leases are listed (by expiry) and
-//!   in which a lease's keys are (a hash map's).
+//! * Member id, cluster id and raft term of headers: of each server the ids must be there and never change.
+//! * The remaining time of a lease, but for whether there is any; the order of a lease's keys (a hash map's). Leases are
+//!   listed by expiry, and that is compared.
+//! * Of a status its sizes, places in the log and patch release; of members their names and addresses.
+//! * Where a streamed range is cut.
 //! * An id of a lease that the server chose.
 //! * How the events of a watch are cut into responses, the headers of these responses, and how the responses of
 //!   different watches of a stream are mixed. What one watch delivers is compared in order: creation, events,
@@ -24,7 +26,6 @@
 //!   it never will be; equal answers in a row count as one.
 //! * Leases end when the server comes round to it, so those of a script are granted for hours, and one that shall expire is
 //!   waited for. Nothing else happens meanwhile.
-
 //!
 //! # What etcd does not survive
 //!
@@ -45,9 +46,9 @@ mod grpc;
 mod log;
 mod model;
 mod operation;
+mod overtake;
 mod play;
 mod real;
-mod rng;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -58,6 +59,7 @@ use std::time::{Duration, Instant};
 use etcdium_sim::model::{V3_4, V3_5, V3_6, V3_7, Version};
 
 use self::model::Model;
+pub use self::overtake::{Overtaking, overtaking};
 pub use self::play::Difference;
 use self::play::Pair;
 use self::real::Real;
@@ -100,6 +102,8 @@ pub struct Summary {
 /// A difference and how to see it.
 #[derive(Clone, Debug)]
 pub struct Shown {
+    /// With which etcd.
+    pub etcd: Request,
     /// As it was found.
     pub first: Difference,
     /// The operations that show it on fresh servers, and what they show; none when it does not show there.
@@ -109,7 +113,12 @@ pub struct Shown {
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.shortest {
-            Some((indices, difference)) => write!(f, "{difference}\n  shown by the operations {indices:?}"),
+            Some((indices, difference)) => {
+                let indices: Vec<String> = indices.iter().map(usize::to_string).collect();
+                let (etcd, seed, indices) = (self.etcd.pinned(), difference.seed, indices.join(","));
+                let command = "cargo run -p etcdium-conformance --bin etcdium-conformance -- differential";
+                write!(f, "{difference}\n  again: {command} --etcd {etcd} --seed {seed} --replay {indices}")
+            }
             None => write!(f, "{}\n  not shown by this script on fresh servers", self.first),
         }
     }
@@ -144,7 +153,7 @@ pub fn run(plan: &Plan, each: impl Fn(u64) + Sync) -> Result<Summary, Failure> {
                 let shortest = servers.shorten(&first)?;
                 age = 0;
                 let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                found.push(Shown { first: *first, shortest });
+                found.push(Shown { etcd: plan.etcd.clone(), first: *first, shortest });
                 stop.fetch_or(found.len() >= plan.stop_after, Ordering::Relaxed);
             }
             each(done.fetch_add(1, Ordering::Relaxed) + 1);

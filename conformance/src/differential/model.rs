@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use etcdium_sim::model::{CallId, CallStart, Cluster, ClusterConfig, Output, Version};
+use etcdium_sim::model::{CallId, CallStart, Cluster, ClusterConfig, Disorder, Output, Version};
 
-use super::answer::{Answer, Kind};
+use super::answer::{Answer, Identity, Kind, join};
 use super::operation::STREAMS;
 
 /// A call that takes longer than this, on the model's own clock, never ends.
@@ -20,17 +20,29 @@ pub(super) struct Model {
     calls: u64,
     streams: [Option<CallId>; STREAMS],
     open: BTreeMap<CallId, (Kind, Vec<Answer>)>,
+    identity: Identity,
 }
 
 impl Model {
     pub(super) fn new(version: Version) -> Self {
-        let config = ClusterConfig { version, ..Default::default() };
+        Self::with(ClusterConfig { version, ..Default::default() })
+    }
+
+    /// One whose watch streams have much to do, so that what may come in another order does.
+    pub(super) fn busy(version: Version) -> Self {
+        let watch_disorder =
+            Disorder { send_delay: Duration::from_millis(1), shuffle: true, ..Default::default() };
+        Self::with(ClusterConfig { version, watch_disorder, ..Default::default() })
+    }
+
+    fn with(config: ClusterConfig) -> Self {
         Self {
             cluster: Cluster::new(config, Instant::now(), 1),
             ahead: Duration::ZERO,
             calls: 0,
             streams: [None; STREAMS],
             open: BTreeMap::new(),
+            identity: Identity::default(),
         }
     }
 
@@ -55,7 +67,7 @@ impl Model {
                 Output::End { call, status } => (call, Err(status)),
             };
             if let Some((kind, answers)) = self.open.get_mut(&call) {
-                answers.push(said.map_or_else(Answer::Status, |message| kind.read(&message)));
+                answers.push(said.map_or_else(Answer::Status, |message| kind.read(&message, &self.identity)));
             }
         }
     }
@@ -82,10 +94,7 @@ impl Model {
             let answers = self.open.get(&call).map_or(&[][..], |(_, answers)| answers);
             let answer = match answers {
                 [.., Answer::Status(status)] if !status.is_ok() => Some(Answer::Status(status.clone())),
-                [answer, Answer::Status(_)] => Some(answer.clone()),
-                [_, .., Answer::Status(_)] | [Answer::Status(_)] => {
-                    Some(Answer::Garbage(format!("{answers:?}")))
-                }
+                [answers @ .., Answer::Status(_)] => Some(join(answers.to_vec())),
                 _ if waited >= PATIENCE => Some(Answer::Garbage("no answer".to_owned())),
                 _ => None,
             };

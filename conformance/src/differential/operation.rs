@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use etcdium_proto::etcdserverpb::*;
+use etcdium_proto::healthpb::HealthCheckRequest;
 use prost::Message;
 
 use super::answer::Kind;
@@ -23,6 +24,11 @@ pub(super) enum Call {
     Revoke(LeaseRevokeRequest),
     TimeToLive(LeaseTimeToLiveRequest),
     Leases(LeaseLeasesRequest),
+    Status(StatusRequest),
+    Members(MemberListRequest),
+    Alarm(AlarmRequest),
+    Health(HealthCheckRequest),
+    RangeStream(RangeRequest),
 }
 
 impl Call {
@@ -37,6 +43,11 @@ impl Call {
             Self::Revoke(_) => Kind::Revoke,
             Self::TimeToLive(_) => Kind::TimeToLive,
             Self::Leases(_) => Kind::Leases,
+            Self::Status(_) => Kind::Status,
+            Self::Members(_) => Kind::Members,
+            Self::Alarm(_) => Kind::Alarm,
+            Self::Health(_) => Kind::Health,
+            Self::RangeStream(_) => Kind::RangeStream,
         }
     }
 
@@ -51,6 +62,11 @@ impl Call {
             Self::Revoke(request) => request.encode_to_vec(),
             Self::TimeToLive(request) => request.encode_to_vec(),
             Self::Leases(request) => request.encode_to_vec(),
+            Self::Status(request) => request.encode_to_vec(),
+            Self::Members(request) => request.encode_to_vec(),
+            Self::Alarm(request) => request.encode_to_vec(),
+            Self::Health(request) => request.encode_to_vec(),
+            Self::RangeStream(request) => request.encode_to_vec(),
         }
         .into()
     }

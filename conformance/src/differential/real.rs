@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use etcdium_sim::model::Status;
 
-use super::answer::{Answer, Kind};
+use super::answer::{Answer, Identity, Kind, join};
 use super::grpc::{Connection, Stream, Trouble};
 use super::operation::STREAMS;
 
@@ -15,16 +15,20 @@ use super::operation::STREAMS;
 pub(super) struct Real {
     connection: Connection,
     streams: [Option<(Kind, Stream, bool)>; STREAMS],
+    identity: Identity,
 }
 
 impl Real {
     pub(super) fn open(address: SocketAddr) -> Result<Self, Trouble> {
-        Ok(Self { connection: Connection::open(address)?, streams: [const { None }; STREAMS] })
+        let connection = Connection::open(address)?;
+        Ok(Self { connection, streams: [const { None }; STREAMS], identity: Identity::default() })
     }
 
     pub(super) fn unary(&self, kind: Kind, message: &Bytes) -> Answer {
         match self.connection.unary(kind.path(), message) {
-            Ok(Ok(message)) => kind.read(&message),
+            Ok(Ok(messages)) => {
+                join(messages.iter().map(|message| kind.read(message, &self.identity)).collect())
+            }
             Ok(Err(status)) => Answer::Status(status),
             Err(trouble) => Answer::Garbage(trouble.to_string()),
         }
@@ -56,13 +60,14 @@ impl Real {
         time: Duration,
         mut more: impl FnMut(Vec<Answer>) -> bool,
     ) -> bool {
-        let Self { connection, streams } = self;
+        let Self { connection, streams, identity } = self;
         let Some((kind, stream, told)) = &mut streams[stream] else { return more(Vec::new()) };
         connection.wait_until(time, || {
-            let mut answers: Vec<Answer> = stream.take().iter().map(|message| kind.read(message)).collect();
+            let mut answers: Vec<Answer> =
+                stream.take().iter().map(|message| kind.read(message, identity)).collect();
             if let Some(end) = stream.end().filter(|_| !*told) {
                 // Messages come before the end: none can have come in between unseen.
-                answers.extend(stream.take().iter().map(|message| kind.read(message)));
+                answers.extend(stream.take().iter().map(|message| kind.read(message, identity)));
                 let lost = |reason: String| Status { code: u32::MAX, message: reason.into() };
                 answers.push(Answer::Status(end.unwrap_or_else(lost)));
                 *told = true;

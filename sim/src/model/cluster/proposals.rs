@@ -228,7 +228,10 @@ impl Cluster {
                 self.answer(call, &response);
             }
             Reply::Alarm(mut response) => {
-                answerer.fill(&mut response.header);
+                // In 3.4 it has no header.
+                if self.config.version >= V3_5 {
+                    answerer.fill(&mut response.header);
+                }
                 self.answer(call, &response);
             }
         }
