@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+mod framing;
 pub mod http;
 pub mod model;
 pub mod rng;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use etcdium_sim::SimServer;
-use etcdium_sim::model::V3_4;
+use etcdium_sim::model::{ClusterConfig, V3_4, Version};
 use etcdium_smol::{Client, ErrorKind, EtcdError};
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -124,4 +124,111 @@ fn time_passes_when_told() {
         assert_eq!(client.get("k").await.unwrap().count, 0);
     });
     assert_eq!(server.now() - begin, Duration::from_secs(86_500));
+}
+
+/// One endpoint for three members, whoever of them is up.
+#[test]
+fn a_grpc_proxy_stands_in_front() {
+    let server = SimServer::builder().members(3).grpc_proxy().start().unwrap();
+    assert_eq!(server.endpoints().len(), 1);
+    block_on(async {
+        let client = client(&server).await;
+        client.put("k", "v").await.unwrap();
+        server.kill(0);
+        assert!(!server.is_up(0));
+        assert_eq!(client.get("k").timeout(Duration::from_secs(20)).await.unwrap().kvs[0].value, "v");
+        assert_eq!(client.stats().connections_lost, 0);
+        server.restart(0).unwrap();
+        // Behind the proxy no revision of a future that is not there: it tells etcd's error as text only.
+        let error = client.get("k").revision(99).await.unwrap_err();
+        assert!(error.to_string().contains("required revision is a future revision"), "{error}");
+    });
+}
+
+#[test]
+fn clients_are_sent_away_and_members_are_not_capable() {
+    let server = SimServer::builder().members(2).start().unwrap();
+    block_on(async {
+        let client = client(&server).await;
+        client.put("k", "v").await.unwrap();
+        let before = server.connections(0) + server.connections(1);
+        assert!(before > 0);
+        for member in 0..2 {
+            server.go_away(member);
+        }
+        for _ in 0..20 {
+            client.get("k").await.unwrap();
+        }
+
+        server.set_capable(1, false);
+        let refused = client
+            .get("k")
+            .endpoint(&server.endpoints()[1])
+            .timeout(Duration::from_millis(300))
+            .await
+            .unwrap_err();
+        assert!(refused.is_timeout() || refused.to_string().contains("not capable"), "{refused}");
+        server.set_capable(1, true);
+        client.get("k").endpoint(&server.endpoints()[1]).await.unwrap();
+    });
+}
+
+#[test]
+fn backups_come_back() {
+    let server = SimServer::start().unwrap();
+    block_on(async {
+        let client = client(&server).await;
+        let first = client.put("k", "1").await.unwrap().header;
+        let backup = server.backup();
+        assert_eq!(backup.revision(), first.revision.get());
+        client.put("k", "2").await.unwrap();
+
+        server.restore(&backup, None);
+        assert_eq!(server.revision(), backup.revision());
+        let old = client.get("k").await.unwrap();
+        assert_eq!(old.kvs[0].value, "1");
+        assert_eq!(old.header.cluster_id, first.cluster_id);
+
+        server.restore(&backup, Some(77));
+        assert_eq!(server.with_cluster(|cluster, _| cluster.cluster_id()), 77);
+    });
+}
+
+#[test]
+fn settings_that_make_no_cluster_are_refused() {
+    let config = ClusterConfig::default;
+    let wrong = [
+        ClusterConfig { members: 0, ..config() },
+        ClusterConfig { members: 101, ..config() },
+        ClusterConfig { members: 2, learners: 2, ..config() },
+        ClusterConfig { version: Version { major: 3, minor: 9 }, ..config() },
+        ClusterConfig { election_timeout: Duration::ZERO, ..config() },
+        ClusterConfig { election_timeout: Duration::MAX, ..config() },
+        ClusterConfig { commit_latency: Duration::MAX, ..config() },
+        ClusterConfig { progress_interval: Duration::MAX, ..config() },
+    ];
+    for cluster in wrong {
+        let error = SimServer::builder().cluster(cluster.clone()).start().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{cluster:?}");
+    }
+    let huge = ClusterConfig {
+        max_request_bytes: usize::MAX,
+        max_txn_ops: usize::MAX,
+        quota: u64::MAX,
+        members: 3,
+        ..config()
+    };
+    let server = SimServer::builder().cluster(huge).virtual_time().start().unwrap();
+    let begin = server.now();
+    block_on(async {
+        let client = client(&server).await;
+        client.put("k", "v").await.unwrap();
+        let lease = client.grant(Duration::from_secs(60)).await.unwrap();
+        client.put("leased", "v").lease(lease.id).await.unwrap();
+        server.set_lag(1, Duration::MAX);
+        server.advance(Duration::MAX);
+        assert!(server.now() - begin >= Duration::from_secs(86_400 * 365 * 100));
+        server.advance(Duration::MAX);
+        assert_eq!(client.get("leased").endpoint(&server.endpoints()[0]).await.unwrap().count, 0);
+    });
 }

@@ -66,6 +66,8 @@ use self::real::Real;
 use crate::etcd::provision::Request;
 use crate::etcd::{Cluster, ClusterConfig, LaunchError};
 
+/// Election time-out of either side.
+const ELECTION: Duration = Duration::from_millis(600);
 /// After so many scripts a pair is made anew, for neither side forgets much.
 const LIFE: u64 = 400;
 /// How often a script that shows a difference is tried with something left out.
@@ -188,7 +190,9 @@ struct Servers {
 
 impl Servers {
     fn start(etcd: &Request) -> Result<Self, Failure> {
-        let cluster = ClusterConfig::single().version(etcd.clone()).start()?;
+        // With the shortest elections that leave a leader alone, leases may be as short as a second.
+        let single = ClusterConfig::single().version(etcd.clone());
+        let cluster = single.flag("election-timeout", ELECTION.as_millis()).start()?;
         let version = version(&cluster);
         let model = Model::new(version);
         let member = cluster.members().first().ok_or_else(|| Failure("no member".to_owned()))?;

@@ -25,7 +25,7 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) fn new(version: Version) -> Self {
-        Self::with(ClusterConfig { version, ..Default::default() })
+        Self::with(ClusterConfig { version, election_timeout: super::ELECTION, ..Default::default() })
     }
 
     /// One whose watch streams have much to do, so that what may come in another order does.

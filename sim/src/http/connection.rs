@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 
 use super::exchange::{Answer, Exchange, refuse};
 use super::head;
-use super::host::Host;
+use super::host::{Host, News};
 use super::runner::Spawner;
 use super::stream::Stream;
 
@@ -39,8 +39,12 @@ where
         .auto_date_header(false);
     let mut connection = pin!(builder.serve_connection(Stream::new(io), service));
     poll_fn(|cx| {
-        if host.poll_cut(id, cx).is_ready() {
-            return Poll::Ready(());
+        loop {
+            match host.poll_news(id, cx) {
+                Poll::Ready(News::Cut) => return Poll::Ready(()),
+                Poll::Ready(News::GoAway) => connection.as_mut().graceful_shutdown(),
+                Poll::Pending => break,
+            }
         }
         // How a connection ended is seen by the client; nothing here depends on it.
         connection.as_mut().poll(cx).map(drop)

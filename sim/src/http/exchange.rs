@@ -4,17 +4,15 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::head::{Asked, Refusal, answer, put_status};
 use super::host::Host;
+use crate::framing::{Wrong, framed, unframe};
 use crate::model::{CallId, Output, Status};
-
-/// gRPC's bytes before a message: whether it is compressed, and its length.
-const PREFIX: usize = 5;
 
 const UNKNOWN: u32 = 2;
 const RESOURCE_EXHAUSTED: u32 = 8;
@@ -97,22 +95,17 @@ impl Exchange {
     }
 
     fn next_message(&mut self) -> Result<Option<Bytes>, Status> {
-        let Some((mut prefix, _)) = self.received.split_at_checked(PREFIX) else { return Ok(None) };
-        let (compressed, len) = (prefix.get_u8(), prefix.get_u32() as usize);
-        if compressed != 0 {
-            let message = "grpc: Decompressor is not installed for grpc-encoding \"\"";
-            return Err(Status { code: UNIMPLEMENTED, message: message.into() });
-        }
         let max = self.host.max_request();
-        if len > max {
-            let message = format!("grpc: received message larger than max ({len} vs. {max})");
-            return Err(Status { code: RESOURCE_EXHAUSTED, message: message.into() });
-        }
-        if self.received.len() < PREFIX + len {
-            return Ok(None);
-        }
-        self.received.advance(PREFIX);
-        Ok(Some(self.received.split_to(len).freeze()))
+        unframe(&mut self.received, max).map_err(|wrong| match wrong {
+            Wrong::Compressed => Status {
+                code: UNIMPLEMENTED,
+                message: "grpc: Decompressor is not installed for grpc-encoding \"\"".into(),
+            },
+            Wrong::TooLarge(length) => Status {
+                code: RESOURCE_EXHAUSTED,
+                message: format!("grpc: received message larger than max ({length} vs. {max})").into(),
+            },
+        })
     }
 }
 
@@ -145,14 +138,7 @@ impl Body for Answer {
             None => ready!(exchange.poll_output(cx)),
         };
         let frame = match output {
-            Output::Message { message, .. } => {
-                let mut framed = BytesMut::with_capacity(PREFIX + message.len());
-                framed.put_u8(0);
-                // Messages are far below 4 GiB.
-                framed.put_u32(message.len() as u32);
-                framed.put(message);
-                Frame::data(framed.freeze())
-            }
+            Output::Message { message, .. } => Frame::data(framed(0, &message)),
             Output::End { status, .. } => {
                 this.exchange = None;
                 let mut trailers = http::HeaderMap::new();

@@ -3,11 +3,13 @@
 //! | what | where |
 //! |---|---|
 //! | the cluster behind a lock, who waits for its outputs, its timers | `host.rs` |
+//! | what it serves: a cluster, or a proxy in front of one | `backend.rs` |
 //! | one connection | `connection.rs` |
 //! | one call: its request's frames in, its answers out | `exchange.rs` |
 //! | what a request's head must say; trailers | `head.rs` |
 //! | what a connection runs on | `runner.rs` |
 
+mod backend;
 mod connection;
 mod exchange;
 mod head;

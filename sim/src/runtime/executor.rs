@@ -88,7 +88,7 @@ impl Sim {
 
     /// A cluster on this machine. [`listen`](Self::listen) makes its members known.
     pub fn host(&self, config: ClusterConfig, seed: u64) -> Host {
-        let max_request = config.max_request_bytes + 512 * 1024;
+        let max_request = config.max_request_bytes.saturating_add(512 * 1024);
         let cluster = Cluster::new(config, self.now(), seed);
         Host::new(cluster, Arc::new(Servers { shared: self.shared.clone() }), max_request)
     }

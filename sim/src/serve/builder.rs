@@ -2,9 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::SimServer;
-use crate::model::{ClusterConfig, Version};
+use crate::model::{ClusterConfig, ProxyConfig, V3_4, V3_7, Version};
+
+/// Longest time that a setting may be; longer ones are wrong, and longer lags are this long.
+pub(super) const LONGEST: Duration = Duration::from_secs(86_400 * 365);
+/// Each member takes a port.
+const MOST_MEMBERS: usize = 100;
 
 /// Settings of a [`SimServer`].
 #[derive(Clone, Debug)]
@@ -14,6 +20,7 @@ pub struct SimServerBuilder {
     pub(super) listen: SocketAddr,
     pub(super) seed: u64,
     pub(super) virtual_time: bool,
+    pub(super) proxy: Option<ProxyConfig>,
 }
 
 impl Default for SimServerBuilder {
@@ -23,14 +30,15 @@ impl Default for SimServerBuilder {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             seed: 0,
             virtual_time: false,
+            proxy: None,
         }
     }
 }
 
 impl SimServerBuilder {
-    /// How many members. Default 1.
+    /// How many members, from 1 to 100. Default 1.
     pub fn members(mut self, members: usize) -> Self {
-        self.cluster.members = members.max(1);
+        self.cluster.members = members;
         self
     }
 
@@ -40,7 +48,8 @@ impl SimServerBuilder {
         self
     }
 
-    /// Everything else about the cluster: limits, timings, learners. Replaces what was set before.
+    /// Everything else about the cluster: limits, timings, learners. Replaces what was set before. No time may be longer than
+    /// a year, and there must be more members than learners.
     pub fn cluster(mut self, cluster: ClusterConfig) -> Self {
         self.cluster = cluster;
         self
@@ -66,11 +75,57 @@ impl SimServerBuilder {
         self
     }
 
+    /// Puts etcd's grpc-proxy in front of the cluster: there is one endpoint, its own, and no client reaches a member.
+    /// Default: none.
+    pub fn grpc_proxy(self) -> Self {
+        self.grpc_proxy_with(ProxyConfig::default())
+    }
+
+    /// The same, with settings.
+    pub fn grpc_proxy_with(mut self, config: ProxyConfig) -> Self {
+        self.proxy = Some(config);
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Errors
-    /// An address cannot be bound, or the thread cannot be started.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for settings that make no cluster; an address cannot be bound, or the
+    /// thread cannot be started.
     pub fn start(self) -> io::Result<SimServer> {
+        self.check().map_err(|wrong| io::Error::new(io::ErrorKind::InvalidInput, wrong))?;
         SimServer::launch(self)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let ClusterConfig { members, learners, version, .. } = self.cluster;
+        if members == 0 || members > MOST_MEMBERS {
+            return Err(format!("{members} members: there must be 1 to {MOST_MEMBERS}"));
+        }
+        if learners >= members {
+            return Err(format!("{learners} of {members} members are learners: no one is left to lead"));
+        }
+        if !(V3_4..=V3_7).contains(&version) {
+            return Err(format!("version {version}: the model knows {V3_4} to {V3_7}"));
+        }
+        if self.cluster.election_timeout.is_zero() {
+            return Err("the election time-out is 0".to_owned());
+        }
+        let disorder = &self.cluster.watch_disorder;
+        let mut times = vec![
+            ("election_timeout", self.cluster.election_timeout),
+            ("commit_latency", self.cluster.commit_latency),
+            ("progress_interval", self.cluster.progress_interval),
+            ("send_delay", disorder.send_delay),
+            ("create_delay", disorder.create_delay),
+            ("sync_delay", disorder.sync_delay),
+        ];
+        if let Some(proxy) = &self.proxy {
+            times.extend([("create_delay", proxy.create_delay), ("resume_delay", proxy.resume_delay)]);
+        }
+        match times.into_iter().find(|(_, time)| *time > LONGEST) {
+            Some((name, time)) => Err(format!("{name} {time:?}: no more than a year is understood")),
+            None => Ok(()),
+        }
     }
 }

@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use etcdium_core::{CallInput, EndpointInput, ResetCause};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::World;
-use super::network::{Happening, PREFIX};
+use super::network::Happening;
 use super::records::Said;
 use super::script::Fault;
+use crate::framing::framed;
 use crate::model::{Output, Status};
 
 /// What the client gets of an answer at one time.
@@ -84,15 +85,6 @@ impl Heads {
         }
         headers
     }
-}
-
-/// A message behind its prefix.
-pub(crate) fn framed(flag: u8, message: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(PREFIX + message.len());
-    out.put_u8(flag);
-    out.put_u32(message.len() as u32);
-    out.put_slice(message);
-    out.freeze()
 }
 
 impl World {

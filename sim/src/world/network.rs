@@ -11,11 +11,9 @@ use super::answers::{Piece, Veil};
 use super::client::NAME;
 use super::records::{CallRecord, ConnectionRecord, LinkStage, Passage};
 use super::script::{Cut, Decoy, Fault, Script, Setup};
+use crate::framing::PREFIX;
 use crate::model::{CallId, CallStart, Cluster, ClusterConfig};
 use crate::rng::{Rng, mix};
-
-/// Length of gRPC's prefix of a message.
-pub(crate) const PREFIX: usize = 5;
 
 /// Something that happens at its time.
 #[derive(Debug)]

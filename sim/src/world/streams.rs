@@ -4,9 +4,10 @@ use bytes::Bytes;
 use etcdium_core::ResetCause;
 
 use super::World;
-use super::answers::{Piece, Veil, framed, judge};
-use super::network::{Happening, PREFIX};
+use super::answers::{Piece, Veil, judge};
+use super::network::Happening;
 use super::records::{Passage, Said};
+use crate::framing::{PREFIX, framed};
 use crate::model::{CallId, Status};
 
 impl World {

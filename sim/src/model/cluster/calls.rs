@@ -57,7 +57,7 @@ impl Cluster {
     pub fn message(&mut self, now: Instant, call: CallId, message: Bytes) {
         let now = self.advance(now);
         let Some(known) = self.calls.get(&call) else { return };
-        let (max, received) = (self.config.max_request_bytes + MESSAGE_OVERHEAD, message.len());
+        let (max, received) = (self.config.max_request_bytes.saturating_add(MESSAGE_OVERHEAD), message.len());
         if received > max {
             let text = format!("grpc: received message larger than max ({received} vs. {max})");
             return self.end(call, Status::resource_exhausted(text));
