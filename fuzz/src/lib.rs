@@ -3,6 +3,7 @@
 //! The targets of cargo-fuzz (`fuzz_targets/`) and the property form (`src/property.rs`), which needs neither nightly
 //! nor cargo-fuzz, call the same functions. `cargo xtask fuzz` uses the one or the other.
 
+mod client_bytes;
 mod endpoint;
 mod frames;
 mod input;
@@ -10,6 +11,7 @@ mod operations;
 mod server_bytes;
 mod status;
 
+pub use client_bytes::client_bytes;
 pub use endpoint::endpoint;
 pub use frames::frames;
 pub use operations::operations;
@@ -26,4 +28,5 @@ pub const TARGETS: &[Target] = &[
     ("endpoint", endpoint, endpoint::SEEDS),
     ("operations", operations, operations::SEEDS),
     ("server_bytes", server_bytes, server_bytes::SEEDS),
+    ("client_bytes", client_bytes, client_bytes::SEEDS),
 ];

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use etcdium_core::{
-    CallInput, CallKey, CallOptions, Cause, CauseKind, Config, ConnectionKey, Core, EndpointInput, Event, Op,
-    ResetCause, Transmit,
+    CallInput, CallKey, CallOptions, Cause, CauseKind, Config, ConnectionKey, Core, EndpointInput,
+    EndpointKey, Event, Op, OpKey, ResetCause, Transmit,
 };
-use etcdium_proto::etcdserverpb::{PutRequest, PutResponse};
+use etcdium_proto::etcdserverpb::{
+    LeaseGrantRequest, LeaseGrantResponse, PutRequest, PutResponse, RangeRequest, RangeResponse,
+};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::input::Input;
@@ -18,16 +20,51 @@ pub(crate) const SEEDS: &[&[u8]] = &[
     &[0, 0, 3, 0, 5, 0, 1, 5, 0, 3],
     &[0, 3, 1, 3, 4, 0, 0, 7, 20, 3, 0, 5, 0, 1, 5, 0, 2, 5, 0, 3],
     &[0, 0, 0, 1, 3, 0, 2, 0, 8, 7, 200, 9],
+    // A read without a deadline, pinned; a lease; a wait for a connection.
+    &[0, 0x51, 0, 3, 0, 0, 0, 0x02, 9, 0, 3, 9, 5, 0, 1, 5, 0, 2, 5, 0, 3, 5, 1, 1, 5, 1, 3, 2],
 ];
 
 /// More operations tell nothing new.
 const STEPS: usize = 300;
 
+/// An operation of any kind.
+enum Any {
+    Put(Op<PutResponse>),
+    Range(Op<RangeResponse>),
+    Grant(Op<LeaseGrantResponse>),
+    Connect(Op<()>),
+}
+
+impl Any {
+    fn key(&self) -> OpKey {
+        match self {
+            Self::Put(op) => op.key(),
+            Self::Range(op) => op.key(),
+            Self::Grant(op) => op.key(),
+            Self::Connect(op) => op.key(),
+        }
+    }
+
+    /// Whether it was there to be taken.
+    fn take(&self, core: &mut Core) -> bool {
+        match self {
+            Self::Put(op) => core.take(op).is_some(),
+            Self::Range(op) => core.take(op).is_some(),
+            Self::Grant(op) => core.take(op).is_some(),
+            Self::Connect(op) => core.take(op).is_some(),
+        }
+    }
+}
+
 struct World {
     core: Core,
     start: Instant,
     now: Instant,
-    ops: Vec<Op<PutResponse>>,
+    ops: Vec<Any>,
+    /// Those that may wait for ever.
+    endless: Vec<usize>,
+    /// Every endpoint there ever was.
+    endpoints: Vec<EndpointKey>,
     /// How often each was said to be done.
     done: BTreeMap<usize, usize>,
     cancelled: Vec<usize>,
@@ -51,6 +88,8 @@ fn run(data: &[u8], start: Instant) -> Vec<String> {
         start,
         now: start,
         ops: Vec::new(),
+        endless: Vec::new(),
+        endpoints: Vec::new(),
         done: BTreeMap::new(),
         cancelled: Vec::new(),
         connections: Vec::new(),
@@ -72,12 +111,7 @@ impl World {
     fn step(&mut self, input: &mut Input<'_>) {
         let now = self.now;
         match input.byte() % 10 {
-            0 => {
-                let timeout = Duration::from_millis(u64::from(input.byte()) * 50 + 1);
-                let request = PutRequest { key: "k".into(), ..Default::default() };
-                let options = CallOptions::new().timeout(Some(timeout));
-                self.ops.push(self.core.start(now, &request, &options));
-            }
+            0 => self.start(input),
             1 => {
                 if let Some(index) = input.index(self.ops.len()) {
                     self.core.cancel(now, self.ops[index].key());
@@ -118,6 +152,45 @@ impl World {
             }
         }
         self.drain();
+    }
+
+    /// A byte for the kind, for whether it has a deadline (mostly), and for whether it may go to one endpoint only; then the
+    /// time and the endpoint.
+    fn start(&mut self, input: &mut Input<'_>) {
+        let kind = input.byte();
+        let timeout = match (kind >> 4) % 8 {
+            5 => None,
+            _ => Some(Duration::from_millis(u64::from(input.byte()) * 50 + 1)),
+        };
+        let mut options = CallOptions::new().timeout(timeout);
+        for (key, ..) in self.core.endpoints() {
+            if !self.endpoints.contains(&key) {
+                self.endpoints.push(key);
+            }
+        }
+        if kind >> 6 == 1 {
+            if let Some(index) = input.index(self.endpoints.len()) {
+                options = options.endpoint(self.endpoints[index]);
+            }
+        }
+        if timeout.is_none() {
+            self.endless.push(self.ops.len());
+        }
+        let (now, core) = (self.now, &mut self.core);
+        let key = Bytes::from_static(b"k");
+        self.ops.push(match kind % 4 {
+            0 => Any::Put(core.start(now, &PutRequest { key, ..Default::default() }, &options)),
+            1 => {
+                let serializable = kind & 8 != 0;
+                Any::Range(core.start(
+                    now,
+                    &RangeRequest { key, serializable, ..Default::default() },
+                    &options,
+                ))
+            }
+            2 => Any::Grant(core.start(now, &LeaseGrantRequest { ttl: 5, id: 0 }, &options)),
+            _ => Any::Connect(core.connect(now, &options)),
+        });
     }
 
     fn answer(&mut self, call: CallKey, input: &mut Input<'_>) {
@@ -168,14 +241,14 @@ impl World {
                 let index = self.ops.iter().position(|op| op.key() == key).expect("an operation there is");
                 *self.done.entry(index).or_default() += 1;
                 // A cancelled one may have been done before.
-                let taken = self.core.take(&self.ops[index]);
-                assert!(taken.is_some() || self.cancelled.contains(&index), "done and not there");
-                assert!(self.core.take(&self.ops[index]).is_none(), "taken twice");
+                let taken = self.ops[index].take(&mut self.core);
+                assert!(taken || self.cancelled.contains(&index), "done and not there");
+                assert!(!self.ops[index].take(&mut self.core), "taken twice");
             }
         }
     }
 
-    /// Nobody does anything any more: time passes until all have ended.
+    /// Nobody does anything any more: time passes until all that have a deadline have ended. Closing ends the others.
     fn end(&mut self) {
         self.drain();
         let end = self.now + Duration::from_secs(60);
@@ -187,10 +260,18 @@ impl World {
             self.core.handle_timeout(self.now);
             self.drain();
         }
+        self.judge(|world, index| world.endless.contains(&index));
+        self.core.close(self.now);
+        self.drain();
+        self.judge(|_, _| false);
+    }
+
+    fn judge(&self, may_wait: impl Fn(&Self, usize) -> bool) {
         for index in 0..self.ops.len() {
             let done = self.done.get(&index).copied().unwrap_or_default();
             assert!(done <= 1, "operation {index} was done {done} times");
-            assert!(done == 1 || self.cancelled.contains(&index), "operation {index} never ended");
+            let excused = self.cancelled.contains(&index) || may_wait(self, index);
+            assert!(done == 1 || excused, "operation {index} never ended");
         }
     }
 }

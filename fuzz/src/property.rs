@@ -8,23 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use etcdium_fuzz::{TARGETS, Target};
-
-/// SplitMix64.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
-}
+use etcdium_sim::rng::Rng;
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
@@ -56,7 +40,7 @@ fn main() -> ExitCode {
 
 fn run((name, function, seeds): &Target, time: Duration, seed: u64) -> bool {
     let begin = Instant::now();
-    let mut rng = Rng(seed);
+    let mut rng = Rng::new(seed);
     let mut inputs = 0_u64;
     for seed in *seeds {
         function(seed);
@@ -76,21 +60,21 @@ fn run((name, function, seeds): &Target, time: Duration, seed: u64) -> bool {
 
 /// Noise, or a seed with some bytes changed, left out, put in, or doubled.
 fn invent(rng: &mut Rng, seeds: &[&[u8]]) -> Vec<u8> {
-    if rng.below(4) == 0 {
-        let length = rng.below(200);
-        return (0..length).map(|_| rng.next() as u8).collect();
+    if rng.index(4) == 0 {
+        let length = rng.index(200);
+        return (0..length).map(|_| rng.next_u64() as u8).collect();
     }
-    let mut input = seeds[rng.below(seeds.len())].to_vec();
-    for _ in 0..=rng.below(8) {
-        let at = rng.below(input.len());
-        match rng.below(6) {
-            0 | 1 if !input.is_empty() => input[at] = rng.next() as u8,
-            2 if !input.is_empty() => input[at] ^= 1 << rng.below(8),
+    let mut input = seeds[rng.index(seeds.len())].to_vec();
+    for _ in 0..=rng.index(8) {
+        let at = rng.index(input.len());
+        match rng.index(6) {
+            0 | 1 if !input.is_empty() => input[at] = rng.next_u64() as u8,
+            2 if !input.is_empty() => input[at] ^= 1 << rng.index(8),
             3 if !input.is_empty() => drop(input.remove(at)),
-            4 => input.insert(at, rng.next() as u8),
+            4 => input.insert(at, rng.next_u64() as u8),
             _ => {
-                let other = seeds[rng.below(seeds.len())];
-                let from = rng.below(other.len());
+                let other = seeds[rng.index(seeds.len())];
+                let from = rng.index(other.len());
                 input.extend_from_slice(&other[from..]);
             }
         }

@@ -1,5 +1,7 @@
 //! `cargo xtask sim`: seeds of the simulated world, and the bugs planted in the core that it has to find.
 
+use std::process::Command;
+
 use crate::Outcome;
 use crate::cargo::{cargo, run as run_command, target_dir};
 
@@ -32,16 +34,18 @@ fn seeds(args: &[&str]) -> Outcome {
     run_command(&mut simulator(args))
 }
 
-/// The flag would have everything built anew: it gets a folder of its own.
 fn planted(args: &[&str]) -> Outcome {
-    let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-    flags.push_str(" --cfg etcdium_planted");
-    let mut command = simulator(args);
-    command.env("RUSTFLAGS", flags.trim_start()).env("CARGO_TARGET_DIR", target_dir().join("planted"));
-    run_command(&mut command)
+    run_command(with_planted(&mut simulator(args)))
 }
 
-fn simulator(args: &[&str]) -> std::process::Command {
+/// The flag would have everything built anew: it gets a folder of its own.
+pub(crate) fn with_planted(command: &mut Command) -> &mut Command {
+    let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    flags.push_str(" --cfg etcdium_planted");
+    command.env("RUSTFLAGS", flags.trim_start()).env("CARGO_TARGET_DIR", target_dir().join("planted"))
+}
+
+fn simulator(args: &[&str]) -> Command {
     let build =
         ["run", "--quiet", "--release", "--locked", "-p", "etcdium-sim", "--bin", "etcdium-sim", "--", "run"];
     let mut command = cargo(&build);

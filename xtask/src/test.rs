@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cargo::{cargo, run as run_command};
+use crate::cargo::{cargo, run as run_command, target_dir};
 use crate::{Outcome, api, codegen, deny, fuzz, lines, msrv, purity, sim};
 
 /// What the user narrowed the run down to.
@@ -34,11 +34,7 @@ const STEPS: &[Step] = &[
     Step { name: "purity", about: "core touches nothing", check: |_| purity::run() },
     Step { name: "clippy", about: "lints", check: |_| clippy() },
     Step { name: "unit", about: "unit, property and loopback tests", check: |_| unit() },
-    Step {
-        name: "fuzz",
-        about: "fuzz targets, as properties, for a short time",
-        check: |_| fuzz::properties(4),
-    },
+    Step { name: "fuzz", about: "fuzz targets: 30 s each, or 10 s as properties", check: |_| fuzz::check() },
     Step { name: "doc", about: "documentation tests", check: |_| doctest() },
     Step { name: "sim", about: "seeds of the simulated world, planted bugs", check: |_| sim::check() },
     Step { name: "live", about: "conformance cases against live etcd", check: live },
@@ -113,7 +109,13 @@ fn fmt() -> Outcome {
 fn clippy() -> Outcome {
     let args =
         ["clippy", "--workspace", "--all-targets", "--all-features", "--locked", "--", "-D", "warnings"];
-    run_command(&mut cargo(&args))
+    run_command(&mut cargo(&args))?;
+    // In folders of their own, which the steps that run these use, too.
+    let mut fuzz = cargo(&["clippy", "--all-targets", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
+    fuzz.arg("--target-dir").arg(target_dir().join("fuzz")).args(["--", "-D", "warnings"]);
+    run_command(&mut fuzz)?;
+    let mut planted = cargo(&["clippy", "--locked", "-p", "etcdium-core", "-p", "etcdium-sim"]);
+    run_command(sim::with_planted(&mut planted).args(["--", "-D", "warnings"]))
 }
 
 fn unit() -> Outcome {
