@@ -37,7 +37,7 @@ impl Default for WatchConfig {
 impl WatchConfig {
     /// Responses to watches that ask for fragments stay below this many bytes.
     pub(super) fn fragment_limit(&self) -> usize {
-        self.fragment_bytes.unwrap_or(self.max_request_bytes.saturating_add(OVERHEAD_BYTES))
+        self.fragment_bytes.unwrap_or_else(|| self.max_request_bytes.saturating_add(OVERHEAD_BYTES))
     }
 }
 
