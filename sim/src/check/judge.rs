@@ -113,6 +113,7 @@ pub fn all() -> Vec<Box<dyn Check>> {
         Box::new(unary::Certain),
         Box::new(unary::ClusterTold::default()),
         Box::new(unary::HasLeader),
+        Box::new(unary::Served::default()),
         Box::new(unary::Silence::default()),
         Box::new(unary::Storms::default()),
     ]

@@ -15,6 +15,7 @@ mod reads;
 mod reconnects;
 mod resent;
 mod revision;
+mod served;
 mod silence;
 mod storms;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub(super) use reads::Reads;
 pub(super) use reconnects::Reconnects;
 pub(super) use resent::Resent;
 pub(super) use revision::RevisionGrows;
+pub(super) use served::Served;
 pub(super) use silence::Silence;
 pub(super) use storms::Storms;
 pub(super) use timers::Timers;
