@@ -3,7 +3,6 @@
 //! An endpoint goes `Idle -> Connecting -> Ready -> Down -> Connecting ...`. A connection is `Dialling`, `Open` or
 //! `Draining`; a draining one takes no new calls and is dropped after its last.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -296,18 +295,7 @@ impl Core {
             }
         }
         self.endpoint_down(key, cause);
-        // Calls the driver has not been told of were not sent, and need not be.
-        let mut unsent = BTreeSet::new();
-        self.transmits.retain(|transmit| match transmit {
-            Transmit::Open(open) if open.connection == key => {
-                unsent.insert(open.call);
-                false
-            }
-            Transmit::Reset(call) | Transmit::Finish(call) | Transmit::Send { call, .. } => {
-                !unsent.contains(call)
-            }
-            _ => true,
-        });
+        let unsent = self.transmits.take_back_all(|open| open.connection == key);
         let lost: Vec<(CallKey, Owner, bool)> = self
             .calls
             .iter()

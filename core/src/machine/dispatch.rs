@@ -334,6 +334,7 @@ impl Core {
         if self.config.has(crate::Planted::DeadlineIgnored) && !self.is_any_ready(None) {
             return;
         }
+        self.take_back_op(key);
         let Some(op) = self.ops.get_mut(key) else { return };
         let outcome = op.outcome_if_ended();
         #[cfg(etcdium_planted)]
@@ -359,6 +360,16 @@ impl Core {
         error = error.with_causes(self.causes(pinned, running));
         self.end_op(key, Err(error));
         self.open_waiting();
+    }
+
+    /// Lets an operation wait again whose call the driver has not been told of.
+    fn take_back_op(&mut self, key: OpKey) {
+        let Some(op) = self.ops.get_mut(key) else { return };
+        let Phase::Running(call) = op.phase else { return };
+        if self.transmits.take_back(call) {
+            op.phase = Phase::Waiting;
+            self.forget_call(call);
+        }
     }
 
     pub(super) fn connect_done(&mut self, key: OpKey) {
@@ -412,8 +423,18 @@ impl Core {
             return;
         }
         self.life = Life::Closed;
+        let calls = &self.calls;
+        let is_op = |call| calls.get(call).is_some_and(|call| matches!(call.owner, Owner::Op(_)));
+        let unsent = self.transmits.take_back_all(|open| is_op(open.call));
         let live: Vec<OpKey> = self.ops.iter().filter(|(_, op)| !op.is_done()).map(|(key, _)| key).collect();
         for key in live {
+            let Some(op) = self.ops.get_mut(key) else { continue };
+            if let Phase::Running(call) = op.phase {
+                if unsent.contains(&call) {
+                    op.phase = Phase::Waiting;
+                    self.forget_call(call);
+                }
+            }
             let Some(op) = self.ops.get_mut(key) else { continue };
             let outcome = op.outcome_if_ended();
             let phase = core::mem::replace(&mut op.phase, Phase::Waiting);

@@ -7,6 +7,7 @@ mod dispatch;
 mod silence;
 mod streams;
 mod timers;
+mod transmits;
 
 pub use self::timers::TimerReason;
 
@@ -18,6 +19,7 @@ use etcdium_proto::{Response, UnaryRequest};
 
 use self::connections::{Connection, Endpoint};
 use self::timers::Timer;
+use self::transmits::Transmits;
 use crate::call::Call;
 use crate::config::{CallOptions, Config};
 use crate::frame::{Arena, Spares};
@@ -72,7 +74,7 @@ pub struct Core {
     /// Whether a timer looks after them.
     spares_armed: bool,
     timers: TimerQueue<Timer>,
-    transmits: VecDeque<Transmit>,
+    transmits: Transmits,
     events: VecDeque<Event>,
     revisions: RevisionTracker,
     stats: Stats,
@@ -117,7 +119,7 @@ impl Core {
             spares: Spares::default(),
             spares_armed: false,
             timers: TimerQueue::new(),
-            transmits: VecDeque::new(),
+            transmits: Transmits::default(),
             events: VecDeque::new(),
             revisions: RevisionTracker::default(),
             stats: Stats::default(),

@@ -200,6 +200,28 @@ fn a_deadline_the_server_tells_first_is_a_timeout_too() {
     assert!(matches!(world.error(&op).kind(), ErrorKind::Timeout { .. }));
 }
 
+/// A driver that was slow to ask what to do: then nothing is done.
+#[test]
+fn a_call_the_driver_was_not_told_of_was_not_sent() {
+    let mut world = World::connected(1);
+    let told = world.start(&put("told"), &within(ms(5)));
+    let untold = world.core.start(world.now, &put("untold"), &within(ms(5)));
+    world.now += ms(5);
+    world.core.handle_timeout(world.now);
+    let after = world.core.start(world.now, &put("after"), &no_options());
+    world.drain();
+    assert_eq!(world.error(&told).outcome(), Outcome::Unknown);
+    let error = world.error(&untold);
+    assert!(error.is_timeout() && error.outcome() == Outcome::NotApplied, "{error:?}");
+    assert_eq!(world.op_calls().len(), 1, "that of the last put");
+    let closed = world.core.start(world.now, &put("closed"), &no_options());
+    world.core.close(world.now);
+    world.drain();
+    assert_eq!(world.error(&after).outcome(), Outcome::Unknown);
+    assert_eq!(world.error(&closed).outcome(), Outcome::NotApplied);
+    world.assert_clean();
+}
+
 #[test]
 fn of_many_deadlines_each_comes_in_its_own_time() {
     let mut world = World::connected_with(Config::new(addresses(1)).silence(s(1000), s(1000)));
