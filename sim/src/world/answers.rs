@@ -265,7 +265,8 @@ impl World {
 /// What an answer proves about a write. The texts are those of etcd's errors that come after a request may have entered
 /// the log; said here a second time, so that the core's table is not judged by itself.
 pub(crate) fn judge(status: &Status) -> Said {
-    const DOUBTS: [&str; 5] = [
+    const DOUBTS: [&str; 6] = [
+        "error reading from server",
         "etcdserver: request timed out",
         "etcdserver: leader changed",
         "etcdserver: server stopped",

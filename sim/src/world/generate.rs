@@ -50,6 +50,7 @@ fn setup(rng: &mut Rng) -> Setup {
         tells_received: rng.chance(800),
         news_first: rng.chance(700),
         abrupt_close: rng.chance(100),
+        proxied: rng.chance(100),
         streams: None,
     }
 }

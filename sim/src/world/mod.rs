@@ -15,6 +15,7 @@
 mod answers;
 mod campaign;
 mod client;
+mod front;
 mod generate;
 mod network;
 mod queue;
@@ -33,7 +34,7 @@ use std::time::{Duration, Instant};
 use etcdium_core::Core;
 
 use crate::check::{Check, Counts, Fact, Ledger, View, all};
-use crate::model::{Backup, Cluster};
+use crate::model::Backup;
 use crate::rng::{Rng, mix};
 
 pub use campaign::{Campaign, CampaignReport, differ, run_campaign};
@@ -51,6 +52,7 @@ pub use trace::TraceMode;
 
 use answers::Heads;
 use client::Handle;
+use front::Front;
 use network::{Happening, Line, Place, Stream};
 use queue::Queue;
 use request::Known;
@@ -68,7 +70,7 @@ pub(crate) struct World {
     start: Instant,
     now: Instant,
     core: Core,
-    cluster: Cluster,
+    cluster: Front,
     queue: Queue<Happening>,
     /// The driver's chance, for what no step decides.
     rng: Rng,

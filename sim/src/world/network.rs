@@ -9,6 +9,7 @@ use etcdium_proto::{MethodKind, Version};
 use super::World;
 use super::answers::{Piece, Veil};
 use super::client::NAME;
+use super::front::Front;
 use super::records::{CallRecord, ConnectionRecord, LinkStage, Passage};
 use super::script::{Cut, Decoy, Fault, Script, Setup};
 use crate::framing::PREFIX;
@@ -120,7 +121,7 @@ pub(crate) fn places(setup: &Setup) -> Vec<Place> {
 }
 
 /// The cluster of a script.
-pub(crate) fn cluster(script: &Script, now: Instant) -> Cluster {
+pub(crate) fn cluster(script: &Script, now: Instant) -> Front {
     let setup = &script.setup;
     let usual = ClusterConfig::default();
     let config = ClusterConfig {
@@ -133,7 +134,8 @@ pub(crate) fn cluster(script: &Script, now: Instant) -> Cluster {
         commit_latency: setup.commit_latency,
         ..usual
     };
-    Cluster::new(config, now, mix(&[script.seed, 3]))
+    let cluster = Cluster::new(config, now, mix(&[script.seed, 3]));
+    if setup.proxied { Front::proxied(cluster, now, script.seed) } else { Front::Direct(Box::new(cluster)) }
 }
 
 impl World {

@@ -48,6 +48,8 @@ pub struct Setup {
     pub news_first: bool,
     /// Whether the client is closed while it is busy; else when all is done.
     pub abrupt_close: bool,
+    /// A grpc-proxy stands between the client and the cluster: all places of members lead to it.
+    pub proxied: bool,
     /// The mix of watches and leases: this, and a scripted client, in place of the core. `None`: the unary mix.
     pub streams: Option<StreamSetup>,
 }
@@ -55,8 +57,6 @@ pub struct Setup {
 /// What a world of watches and leases is like.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamSetup {
-    /// A grpc-proxy stands between the client and the cluster.
-    pub proxied: bool,
     /// What the goroutines of a busy server do to the order of watch responses.
     pub disorder: Disorder,
     /// Where responses are cut into fragments, in bytes.

@@ -75,7 +75,9 @@ impl World {
         self.faults.push((fault, member, until));
         match fault {
             Fault::Kill => {
-                self.break_lines(member, Cut::Mixed);
+                if !self.cluster.is_proxied() {
+                    self.break_lines(member, Cut::Mixed);
+                }
                 self.cluster.kill(self.now, member);
             }
             Fault::Isolate => self.cluster.isolate(self.now, member, true),

@@ -153,6 +153,7 @@ mod tests {
             news_first: true,
             abrupt_close: false,
             limits: crate::world::Limits::default(),
+            proxied: false,
             streams: None,
         };
         let script = Script { seed, setup, steps: Vec::new() };

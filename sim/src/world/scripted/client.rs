@@ -42,7 +42,7 @@ impl Life<'_> {
 
     /// A new watch in this place; from this revision on or from one of its own choice.
     fn begin_watch(&mut self, session: usize, index: usize, from: Option<i64>) {
-        let committed = self.front.cluster().committed_revision();
+        let committed = self.front.committed_revision();
         let rng = &mut self.rng;
         let first = rng.below(u64::from(KEYS)) as u8;
         let range_end = match rng.index(3) {
@@ -173,7 +173,7 @@ impl Life<'_> {
         match told {
             Told::Deliver(watch, delivery) => self.judge(number, watch, call, &delivery),
             Told::Ended(watch) => {
-                let oldest = self.front.cluster().compact_revision();
+                let oldest = self.front.compact_revision();
                 let from = if self.rng.chance(500) { Some(oldest) } else { None };
                 self.begin_watch(number, watch, from);
                 let requests = self.sessions[number].stream.create();
@@ -291,7 +291,7 @@ impl Life<'_> {
 
     /// After all faults every watch has told everything.
     pub(super) fn judge_end(&mut self) {
-        if self.violation.is_some() || self.streams.proxied {
+        if self.violation.is_some() || self.script.setup.proxied {
             return;
         }
         for (number, session) in self.sessions.iter().enumerate() {

@@ -6,7 +6,7 @@
 //! | scripts out of seeds | `plan.rs` |
 //! | a watch stream of the client, a lease of the client | `stream.rs`, `holder.rs` |
 //! | what the client can be made to do wrong | `mistake.rs` |
-//! | the members, or a grpc-proxy before them | `front.rs` |
+//! | the members, or a grpc-proxy before them | `world/front.rs` |
 //! | calls on their way there and back | `wire.rs` |
 //! | steps and faults carried out | `steps.rs` |
 //! | the client's side of calls, and its judgement | `client.rs` |
@@ -17,7 +17,6 @@
 //! the proxy drops watches without a word.
 
 mod client;
-mod front;
 mod holder;
 mod mistake;
 mod plan;
@@ -29,16 +28,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::check::{LeaseChecker, Truth, WatchChecker};
-use crate::model::{Backup, Cluster, ClusterConfig, Proxy, ProxyConfig, Version, WatchRules};
+use crate::model::{Backup, Cluster, ClusterConfig, Version, WatchRules};
 use crate::rng::{Rng, mix};
 
+use super::front::Front;
 use super::queue::Queue;
 use super::run::{Report, RunOptions, Violation};
 use super::script::{Fault, Script, StreamSetup};
 use super::trace::Trace;
 pub use mistake::Mistake;
 
-use front::Front;
 use holder::Holder;
 use stream::Stream;
 use wire::Call;
@@ -134,7 +133,7 @@ fn front(script: &Script, streams: &StreamSetup, now: Instant) -> Front {
     let rules = WatchRules {
         careless_sync: false,
         compaction_drops_deletion: false,
-        progress_before_start: known.progress_before_start && !streams.proxied,
+        progress_before_start: known.progress_before_start && !setup.proxied,
         ..known
     };
     let config = ClusterConfig {
@@ -148,11 +147,7 @@ fn front(script: &Script, streams: &StreamSetup, now: Instant) -> Front {
         ..ClusterConfig::default()
     };
     let cluster = Cluster::new(config, now, mix(&[script.seed, 22]));
-    if !streams.proxied {
-        return Front::Direct(Box::new(cluster));
-    }
-    let config = ProxyConfig { version, create_delay: Duration::from_millis(50), ..ProxyConfig::default() };
-    Front::Proxied(Box::new(Proxy::new(cluster, config, now, mix(&[script.seed, 23]))))
+    if setup.proxied { Front::proxied(cluster, now, script.seed) } else { Front::Direct(Box::new(cluster)) }
 }
 
 impl<'a> Life<'a> {
@@ -240,7 +235,7 @@ impl<'a> Life<'a> {
 
     /// The truth learns what was committed.
     fn learn(&mut self) {
-        let cluster = self.front.cluster();
+        let cluster: &Cluster = &self.front;
         let Some(truth) = self.truths.last_mut() else { return };
         for event in cluster.history().current().events_between(truth.revision(), i64::MAX - 1) {
             let kv = event.kv();
@@ -269,7 +264,7 @@ impl<'a> Life<'a> {
     /// The server says that it granted or renewed a lease: what it promises counts, though the lease may be gone again
     /// since the last look.
     fn learn_promise(&mut self, lease: i64, renewed: Option<i64>) {
-        let counted = self.front.cluster().lease_expiry(lease).is_some();
+        let counted = self.front.lease_expiry(lease).is_some();
         let Some(known) = self.granted.get_mut(&lease).filter(|_| !counted) else { return };
         let ttl = match renewed {
             Some(ttl) if ttl > 0 => Duration::from_secs(ttl.unsigned_abs()),

@@ -41,7 +41,6 @@ fn streams(rng: &mut Rng) -> StreamSetup {
         }
     };
     StreamSetup {
-        proxied: rng.chance(200),
         disorder,
         fragment_bytes: *rng.pick(&[300, 600, 2_000]),
         progress_interval: ms(*rng.pick(&[100, 500, 2_000, 600_000])),
@@ -68,6 +67,7 @@ fn setup(rng: &mut Rng, streams: StreamSetup) -> Setup {
         news_first: false,
         abrupt_close: false,
         limits: crate::world::Limits::default(),
+        proxied: rng.chance(200),
         streams: Some(streams),
     }
 }

@@ -40,15 +40,15 @@ impl Life<'_> {
             }
             Action::Cut(member, cut) => self.break_lines(self.place(member), cut),
             Action::MoveLeader(member) if member < members => {
-                self.front.cluster_mut().set_leader(self.now, Some(member));
+                self.front.set_leader(self.now, Some(member));
             }
             Action::Compact(back) => {
-                let revision = self.front.cluster().committed_revision() - i64::from(back);
-                self.front.cluster_mut().compact(self.now, revision);
+                let revision = self.front.committed_revision() - i64::from(back);
+                self.front.compact(self.now, revision);
             }
-            Action::Backup => self.backup = Some(self.front.cluster().backup()),
+            Action::Backup => self.backup = Some(self.front.backup()),
             Action::Restore { other } => {
-                if let Some(backup) = self.backup.take().filter(|_| !self.streams.proxied) {
+                if let Some(backup) = self.backup.take().filter(|_| !self.script.setup.proxied) {
                     self.restore(step.id, &backup, other);
                 }
             }
@@ -59,7 +59,7 @@ impl Life<'_> {
 
     /// Where a member is reached.
     pub(super) fn place(&self, member: usize) -> usize {
-        if self.streams.proxied { 0 } else { member }
+        if self.script.setup.proxied { 0 } else { member }
     }
 
     fn restore(&mut self, id: u32, backup: &crate::model::Backup, other: bool) {
@@ -80,7 +80,7 @@ impl Life<'_> {
         let mut rng = Rng::of(&[self.script.seed, 27, u64::from(id)]);
         let members = self.script.setup.members;
         let first = rng.index(members);
-        let up = (first..members).chain(0..first).find(|member| self.front.cluster().is_up(*member));
+        let up = (first..members).chain(0..first).find(|member| self.front.is_up(*member));
         let Some(member) = up else { return };
         match request {
             Request::Put(of, slot) => {
@@ -128,15 +128,15 @@ impl Life<'_> {
         let now = self.now;
         match fault {
             Fault::Kill => {
-                if !self.streams.proxied {
+                if !self.script.setup.proxied {
                     self.break_lines(member, Cut::Mixed);
                 }
                 self.front.kill(now, member);
             }
-            Fault::Isolate => self.front.cluster_mut().isolate(now, member, true),
-            Fault::Lag(by) => self.front.cluster_mut().set_lag(now, member, by),
-            Fault::NoLeader => self.front.cluster_mut().set_leader(now, None),
-            Fault::NotCapable => self.front.cluster_mut().set_capable(member, false),
+            Fault::Isolate => self.front.isolate(now, member, true),
+            Fault::Lag(by) => self.front.set_lag(now, member, by),
+            Fault::NoLeader => self.front.set_leader(now, None),
+            Fault::NotCapable => self.front.set_capable(member, false),
             _ => {}
         }
     }
@@ -149,10 +149,10 @@ impl Life<'_> {
         self.faults.retain(|(.., until)| *until > now);
         match fault {
             Fault::Kill => self.front.start(now, member),
-            Fault::Isolate => self.front.cluster_mut().isolate(now, member, false),
-            Fault::Lag(_) => self.front.cluster_mut().set_lag(now, member, Duration::ZERO),
-            Fault::NoLeader => self.front.cluster_mut().set_leader(now, Some(member)),
-            Fault::NotCapable => self.front.cluster_mut().set_capable(member, true),
+            Fault::Isolate => self.front.isolate(now, member, false),
+            Fault::Lag(_) => self.front.set_lag(now, member, Duration::ZERO),
+            Fault::NoLeader => self.front.set_leader(now, Some(member)),
+            Fault::NotCapable => self.front.set_capable(member, true),
             _ => {}
         }
         self.collect();

@@ -1,10 +1,12 @@
 //! What clients talk to: the members of a cluster, or a grpc-proxy before them.
 
-use std::time::Instant;
+use std::ops::{Deref, DerefMut};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::model::{Backup, CallId, CallStart, Cluster, Output, Proxy};
+use crate::model::{Backup, CallId, CallStart, Cluster, Output, Proxy, ProxyConfig};
+use crate::rng::mix;
 
 /// The cluster, as clients reach it.
 #[derive(Debug)]
@@ -16,19 +18,15 @@ pub(crate) enum Front {
 }
 
 impl Front {
-    pub(crate) fn cluster(&self) -> &Cluster {
-        match self {
-            Self::Direct(cluster) => cluster,
-            Self::Proxied(proxy) => proxy.cluster(),
-        }
+    /// A proxy of the cluster's own version.
+    pub(crate) fn proxied(cluster: Cluster, now: Instant, seed: u64) -> Self {
+        let (version, create_delay) = (cluster.config.version, Duration::from_millis(50));
+        let config = ProxyConfig { version, create_delay, ..ProxyConfig::default() };
+        Self::Proxied(Box::new(Proxy::new(cluster, config, now, mix(&[seed, 23]))))
     }
 
-    /// For what does not end calls.
-    pub(crate) fn cluster_mut(&mut self) -> &mut Cluster {
-        match self {
-            Self::Direct(cluster) => cluster,
-            Self::Proxied(proxy) => proxy.cluster_mut(),
-        }
+    pub(crate) fn is_proxied(&self) -> bool {
+        matches!(self, Self::Proxied(_))
     }
 
     pub(crate) fn open(&mut self, now: Instant, start: CallStart<'_>) {
@@ -106,6 +104,27 @@ impl Front {
         match self {
             Self::Direct(cluster) => cluster.is_up(place),
             Self::Proxied(_) => true,
+        }
+    }
+}
+
+/// What does not concern calls is the cluster's own affair.
+impl Deref for Front {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        match self {
+            Self::Direct(cluster) => cluster,
+            Self::Proxied(proxy) => proxy.cluster(),
+        }
+    }
+}
+
+impl DerefMut for Front {
+    fn deref_mut(&mut self) -> &mut Cluster {
+        match self {
+            Self::Direct(cluster) => cluster,
+            Self::Proxied(proxy) => proxy.cluster_mut(),
         }
     }
 }
