@@ -26,15 +26,42 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) core: Core,
-    /// Who waits for which operation, by its key's slot.
-    wakers: Vec<Option<Waker>>,
+    /// Who waits for which operation.
+    ops: Waiters,
     /// Nobody drives the core any more.
     abandoned: bool,
 }
 
+/// Who waits for what, by the slot of its key.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters(Vec<Option<Waker>>);
+
+impl Waiters {
+    /// Remembers whom to wake.
+    pub(crate) fn wait(&mut self, slot: usize, waker: &Waker) {
+        if self.0.len() <= slot {
+            self.0.resize(slot + 1, None);
+        }
+        match &mut self.0[slot] {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    /// Forgets whom to wake.
+    pub(crate) fn forget(&mut self, slot: usize) {
+        self.take(slot);
+    }
+
+    /// Whom to wake, once.
+    fn take(&mut self, slot: usize) -> Option<Waker> {
+        self.0.get_mut(slot).and_then(Option::take)
+    }
+}
+
 impl Shared {
     pub(crate) fn new(core: Core, runtime: Arc<dyn Runtime>) -> Self {
-        let state = State { core, wakers: Vec::new(), abandoned: false };
+        let state = State { core, ops: Waiters::default(), abandoned: false };
         Self { state: Mutex::new(state), bell: Arc::default(), runtime }
     }
 
@@ -80,20 +107,12 @@ impl Shared {
 impl State {
     /// Remembers whom to wake when the operation ends.
     pub(crate) fn wait(&mut self, op: OpKey, waker: &Waker) {
-        if self.wakers.len() <= op.slot() {
-            self.wakers.resize(op.slot() + 1, None);
-        }
-        match &mut self.wakers[op.slot()] {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
+        self.ops.wait(op.slot(), waker);
     }
 
     /// Forgets whom to wake.
     pub(crate) fn forget(&mut self, op: OpKey) {
-        if let Some(waker) = self.wakers.get_mut(op.slot()) {
-            *waker = None;
-        }
+        self.ops.forget(op.slot());
     }
 
     /// Drains the core's events, moving the wakers of ended operations to `woken`.
@@ -102,8 +121,9 @@ impl State {
     /// and waits again.
     pub(crate) fn take_woken(&mut self, woken: &mut Vec<Waker>) {
         while let Some(event) = self.core.poll_event() {
-            if let Event::OpDone(op) = event {
-                woken.extend(self.wakers.get_mut(op.slot()).and_then(Option::take));
+            match event {
+                Event::OpDone(op) => woken.extend(self.ops.take(op.slot())),
+                _ => {}
             }
         }
     }

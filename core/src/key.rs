@@ -4,10 +4,10 @@
 use core::fmt;
 
 macro_rules! keys {
-    ($($(#[$doc:meta])* $name:ident, $prefix:literal;)*) => {$(
+    ($($(#[$doc:meta])* $vis:vis $name:ident, $prefix:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name {
+        $vis struct $name {
             // Compared first: keys order by age.
             serial: u64,
             slot: u32,
@@ -49,13 +49,17 @@ macro_rules! keys {
 
 keys! {
     /// One operation of the application, from `start` to `take` or `cancel`. An operation may need several calls.
-    OpKey, "op";
+    pub OpKey, "op";
     /// One stream of the application, from `open` until its end was taken or it was cancelled.
-    StreamKey, "stream";
+    pub StreamKey, "stream";
+    /// One watch of the application, from [`Core::watch`](crate::Core::watch) until its end was taken or it was dropped.
+    pub WatchKey, "watch";
+    /// The watches that share a stream, over all the streams they have one after another.
+    pub(crate) HubKey, "hub";
     /// One gRPC call on one connection: an attempt of an operation, or a stream.
-    CallKey, "call";
+    pub CallKey, "call";
     /// One connection attempt and the connection that came of it.
-    ConnectionKey, "conn";
+    pub ConnectionKey, "conn";
     /// One endpoint of the configured set, whatever connections it has.
-    EndpointKey, "endpoint";
+    pub EndpointKey, "endpoint";
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use etcdium_proto::RetryClass;
 
 use crate::call::Inbox;
+use crate::key::HubKey;
 use crate::op::Request;
 use crate::{Address, CallKey, EndpointKey, Error, Outcome, StreamKey};
 
@@ -47,6 +48,15 @@ pub enum StreamItem<T> {
     End(Result<(), Error>),
 }
 
+/// Who takes what a stream receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// The application, by [`Core::next`](crate::Core::next).
+    Application,
+    /// A hub of watches.
+    Watch(HubKey),
+}
+
 /// Where a stream stands.
 #[derive(Debug)]
 pub(crate) enum StreamPhase {
@@ -63,6 +73,7 @@ pub(crate) enum StreamPhase {
 pub(crate) struct StreamState {
     /// Its message is the first one, until it is sent.
     pub(crate) request: Request,
+    pub(crate) reader: Reader,
     pub(crate) phase: StreamPhase,
     /// Further messages, kept while it waits.
     pub(crate) queued: Vec<Bytes>,

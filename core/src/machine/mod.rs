@@ -8,6 +8,7 @@ mod silence;
 mod streams;
 mod timers;
 mod transmits;
+mod watches;
 
 pub use self::timers::TimerReason;
 

@@ -1,6 +1,7 @@
 //! Streams: opened, sent on, read, ended. A stream lives on one connection and is never opened again by itself: whoever
 //! opened it knows what to ask for the next time.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,15 +11,22 @@ use super::dispatch::{attempt_error, observe};
 use super::{Core, Timer};
 use crate::call::{Call, Inbox, Owner};
 use crate::frame::{self, MessageTooLarge};
-use crate::metadata::CallHeaders;
+use crate::metadata::{CallHeaders, Metadata};
 use crate::op::{Answer, Request};
 use crate::retry::{Failure, judge};
-use crate::stream::{StreamPhase, StreamState};
+use crate::stream::{Reader, StreamPhase, StreamState};
 use crate::transmit::Open;
 use crate::{
     CallKey, CallOptions, ConnectionKey, Error, ErrorKind, InvalidRequest, Outcome, Reply, Stream,
     StreamItem, StreamKey, Transmit,
 };
+
+/// Settings of a stream of the core's own.
+#[derive(Clone, Debug)]
+pub(super) struct OwnSettings {
+    pub(super) require_leader: bool,
+    pub(super) metadata: Option<Arc<Metadata>>,
+}
 
 impl Core {
     /// Opens a stream with its first message: the only one if the method takes no more, and then the request is
@@ -52,6 +60,7 @@ impl Core {
                 require_leader: options.require_leader.unwrap_or_else(|| S::needs_leader(request)),
                 metadata: options.metadata.clone(),
             },
+            reader: Reader::Application,
             phase: StreamPhase::Waiting,
             queued: Vec::new(),
             finished: S::METHOD.kind() != MethodKind::Bidi,
@@ -184,6 +193,62 @@ impl Core {
         state.inbox.bytes() + partial
     }
 
+    /// Opens a stream of the core's own on this connection. What it receives, and its end, go to `reader`.
+    pub(super) fn open_own<S: StreamMethod>(
+        &mut self,
+        connection: ConnectionKey,
+        request: &S::Request,
+        reader: Reader,
+        settings: OwnSettings,
+    ) -> Result<StreamKey, MessageTooLarge> {
+        let message = frame::encode(request, self.config.max_request, &mut self.arena)?;
+        let key = self.streams.insert(StreamState {
+            request: Request {
+                method: S::METHOD,
+                class: S::METHOD.retry(),
+                message,
+                require_leader: settings.require_leader,
+                metadata: settings.metadata,
+            },
+            reader,
+            phase: StreamPhase::Waiting,
+            queued: Vec::new(),
+            finished: S::METHOD.kind() != MethodKind::Bidi,
+            timeout: None,
+            pinned: None,
+            endpoint: None,
+            inbox: Inbox::default(),
+            hinted: false,
+        });
+        self.open_stream_call(key, connection);
+        Ok(key)
+    }
+
+    /// Sends on an open stream of the core's own. `due` tells whether the server owes an answer, so that its silence
+    /// means something.
+    pub(super) fn send_own<S: StreamMethod>(
+        &mut self,
+        stream: StreamKey,
+        message: &S::Request,
+        due: bool,
+    ) -> Result<(), MessageTooLarge> {
+        let message = frame::encode(message, self.config.max_request, &mut self.arena)?;
+        let Some(StreamPhase::Running(call)) = self.streams.get(stream).map(|state| &state.phase) else {
+            return Ok(());
+        };
+        let call = *call;
+        self.transmits.push_back(Transmit::Send { call, message });
+        if due {
+            self.stream_asked(call);
+        }
+        Ok(())
+    }
+
+    /// Takes the next message of a stream of the core's own.
+    pub(super) fn next_own(&mut self, stream: StreamKey) -> Option<Bytes> {
+        self.streams.get_mut(stream)?.inbox.pop()
+    }
+
     fn open_stream_call(&mut self, key: StreamKey, connection: ConnectionKey) {
         let Some(state) = self.streams.get_mut(key) else { return };
         let Some(place) = self.connections.get(connection) else { return };
@@ -236,9 +301,13 @@ impl Core {
             }
         }
         if any {
+            let reader = state.reader;
             self.proved(connection);
             self.watch_spares();
-            self.hint(key);
+            match reader {
+                Reader::Application => self.hint(key),
+                Reader::Watch(hub) => self.hub_received(hub, key),
+            }
         }
     }
 
@@ -260,14 +329,23 @@ impl Core {
     /// Ends a stream that has no call open any more.
     pub(super) fn end_stream(&mut self, key: StreamKey, result: Result<(), Error>) {
         let Some(state) = self.streams.get_mut(key) else { return };
-        state.phase = StreamPhase::Over(result);
-        state.queued = Vec::new();
-        self.waiting_streams.remove(&key);
-        self.hint(key);
+        match state.reader {
+            Reader::Application => {
+                state.phase = StreamPhase::Over(result);
+                state.queued = Vec::new();
+                self.waiting_streams.remove(&key);
+                self.hint(key);
+            }
+            Reader::Watch(hub) => {
+                self.streams.remove(key);
+                self.hub_lost(hub, key, result);
+            }
+        }
         self.sweep_timers();
     }
 
-    fn drop_stream(&mut self, key: StreamKey) {
+    /// Gives a stream up, with all it holds.
+    pub(super) fn drop_stream(&mut self, key: StreamKey) {
         let Some(state) = self.streams.remove(key) else { return };
         self.waiting_streams.remove(&key);
         if let StreamPhase::Running(call) = state.phase {
