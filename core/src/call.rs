@@ -19,6 +19,10 @@ pub(crate) enum Owner {
     Stream(StreamKey),
     /// The health probe of its connection.
     Probe,
+    /// Nobody's: the core asks for the server's version.
+    Version,
+    /// Nobody's: the core asks where the history stands.
+    History,
 }
 
 /// How far the response came.

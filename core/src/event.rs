@@ -1,6 +1,6 @@
 //! What the core tells the application: small hints that name a key. The data is pulled.
 
-use crate::{Cause, ClusterId, EndpointKey, OpKey, StreamKey};
+use crate::{Cause, ClusterId, EndpointKey, OpKey, Revision, StreamKey, WatchKey};
 
 /// A hint from [`Core::poll_event`](crate::Core::poll_event).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,14 @@ pub enum Event {
     /// The stream has a message or its end to take with [`Core::next`](crate::Core::next). Given once, however much
     /// comes, until `next` has said that there is nothing more.
     StreamReadable(StreamKey),
+    /// The watch has something to tell: that the server has confirmed it ([`Core::is_watch_open`]), an item or its end
+    /// ([`Core::watch_next`]), or how far it has come ([`Core::watch_progress`]). Given once, however much comes, until one
+    /// of these was called and had nothing to tell.
+    ///
+    /// [`Core::is_watch_open`]: crate::Core::is_watch_open
+    /// [`Core::watch_next`]: crate::Core::watch_next
+    /// [`Core::watch_progress`]: crate::Core::watch_progress
+    WatchReadable(WatchKey),
     /// An endpoint changed its state.
     Endpoint {
         /// Which endpoint.
@@ -26,6 +34,14 @@ pub enum Event {
         from: ClusterId,
         /// The cluster of the latest response.
         to: ClusterId,
+    },
+    /// The history of the cluster was replaced: a linearizable read was answered below a revision that had been seen before
+    /// it was sent, so a backup was restored. Watches that had begun end, and the highest revision starts anew.
+    ClusterReset {
+        /// The cluster, zero if it does not say.
+        cluster: ClusterId,
+        /// Its revision now.
+        revision: Revision,
     },
     /// The core was closed and has let go of every connection.
     Drained,

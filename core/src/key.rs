@@ -13,6 +13,7 @@ macro_rules! keys {
             slot: u32,
         }
 
+        #[allow(dead_code, unreachable_pub, reason = "keys of the core's own need less")]
         impl $name {
             pub(crate) const fn new(serial: u64, slot: u32) -> Self {
                 Self { serial, slot }

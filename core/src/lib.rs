@@ -118,6 +118,7 @@ mod stream;
 mod timer;
 mod trace;
 mod transmit;
+mod watch;
 
 pub use address::{Address, AddressError, AddressErrorKind, Security, Target};
 pub use backoff::BackoffConfig;
@@ -130,7 +131,7 @@ pub use frame::{FrameDecoder, FrameError};
 pub use grpc::{GrpcCode, InvalidHead};
 pub use ids::{ClusterId, LeaseId, MemberId, Revision};
 pub use input::{CallInput, EndpointInput, ResetCause};
-pub use key::{CallKey, ConnectionKey, EndpointKey, OpKey, StreamKey};
+pub use key::{CallKey, ConnectionKey, EndpointKey, OpKey, StreamKey, WatchKey};
 pub use key_range::{Key, KeyRange, prefix_end};
 pub use machine::{Core, TimerReason};
 pub use metadata::Metadata;
@@ -141,3 +142,6 @@ pub use preface::{Preface, Verdict, WrongServer};
 pub use stats::Stats;
 pub use stream::{Stream, StreamItem};
 pub use transmit::{Connect, Open, Transmit};
+pub use watch::{
+    Events, IntoIter, ProgressError, WatchError, WatchErrorKind, WatchItem, WatchNext, WatchRequest,
+};

@@ -45,6 +45,20 @@ pub(crate) fn peek_header(message: &[u8]) -> Option<HeaderView> {
     Some(view)
 }
 
+/// Reads the watch id of an encoded `WatchResponse`, which etcd writes after the header. `None` when it stands elsewhere or is
+/// zero.
+pub(crate) fn peek_watch_id(message: &[u8]) -> Option<i64> {
+    const WATCH_ID: u8 = 2 << 3;
+    let mut rest = message;
+    if rest.first() == Some(&(1 << 3 | LENGTH_DELIMITED)) {
+        rest = &rest[1..];
+        let length = usize::try_from(read_varint(&mut rest)?).ok()?;
+        rest = rest.get(length..)?;
+    }
+    let (&WATCH_ID, mut rest) = rest.split_first()? else { return None };
+    read_varint(&mut rest).map(|id| id as i64)
+}
+
 const LENGTH_DELIMITED: u8 = 2;
 
 /// Takes a varint of at most ten bytes off the front.
@@ -149,6 +163,11 @@ pub(crate) struct RevisionTracker {
 }
 
 impl RevisionTracker {
+    /// The history of the present cluster was replaced: its revision counts from here.
+    pub(crate) fn replaced(&mut self, revision: Revision) {
+        self.revision = revision;
+    }
+
     /// Takes the header of a response into account.
     ///
     /// A field that is zero is not known: etcd's gRPC proxy leaves fields out. A header without a cluster counts for the

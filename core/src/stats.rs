@@ -26,6 +26,10 @@ pub struct Stats {
     pub ops: usize,
     /// Streams neither taken to their end nor cancelled, now.
     pub streams: usize,
+    /// Watches not taken to their end nor dropped, now.
+    pub watches: usize,
+    /// Streams that watches share, now: open or to be opened.
+    pub watch_streams: usize,
     /// Operations that wait for a connection or for their turn, and streams that wait for a connection, now.
     pub waiting: usize,
     /// Calls open, now.

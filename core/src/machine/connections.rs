@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::inquiries::Order;
 use super::silence::Probe;
 use super::{Core, Life, Timer, after};
 use crate::backoff::Backoff;
-use crate::call::{Call, Owner};
+use crate::call::{Call, Owner, Progress};
 use crate::op::Phase;
 use crate::retry::Failure;
 use crate::trace::event;
@@ -78,6 +79,7 @@ pub(super) struct Connection {
     pub(super) unanswered: Option<Instant>,
     pub(super) silence_armed: bool,
     pub(super) probe: Option<Probe>,
+    pub(super) order: Order,
     /// Whether a call was ever answered: the proof that reconnecting is worth trying at once.
     proved: bool,
 }
@@ -168,6 +170,7 @@ impl Core {
             unanswered: None,
             silence_armed: false,
             probe: None,
+            order: Order::default(),
             proved: false,
         });
         endpoint.state = State::Connecting(connection);
@@ -314,6 +317,9 @@ impl Core {
             match owner {
                 Owner::Op(op) => self.attempt_failed(op, connection.endpoint, &connection.address, failure),
                 Owner::Stream(stream) => self.stream_failed(stream, failure),
+                Owner::Version | Owner::History => {
+                    self.inquiry_ended(owner, key, Progress::Failed { failure, open: false });
+                }
                 Owner::Probe => {}
             }
         }
@@ -325,7 +331,8 @@ impl Core {
     fn drain_connection(&mut self, key: ConnectionKey, stage: Stage) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.stage = stage;
-        if connection.open_calls == 0 {
+        self.hubs_leave(key);
+        if self.connections.get(key).is_some_and(|connection| connection.open_calls == 0) {
             self.drop_connection(key);
         }
     }
@@ -398,6 +405,7 @@ impl Core {
             self.end_op(key, Err(error));
         }
         self.streams_after_replacement();
+        self.watches_after_replacement();
         self.endpoints_changed();
     }
 

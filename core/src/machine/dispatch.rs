@@ -182,6 +182,9 @@ impl Core {
         if !self.waiting_streams.is_empty() {
             self.open_waiting_streams();
         }
+        if !self.waiting_hubs.is_empty() {
+            self.open_waiting_hubs();
+        }
         let mut next = self.waiting.first().copied();
         while let Some(key) = next {
             if self.in_flight >= self.config.max_in_flight {
@@ -216,7 +219,7 @@ impl Core {
         let answered = !matches!(input, CallInput::Reset(ResetCause::NotSent | ResetCause::Connection(_)));
         let inbox = match owner {
             Owner::Stream(stream) => self.streams.get_mut(stream).map(|stream| &mut stream.inbox),
-            Owner::Op(_) | Owner::Probe => None,
+            Owner::Op(_) | Owner::Probe | Owner::Version | Owner::History => None,
         };
         let progress = call.handle(input, inbox, &mut self.spares);
         if let Owner::Stream(stream) = owner {
@@ -265,6 +268,7 @@ impl Core {
             (Owner::Stream(stream), Progress::Done(_)) => self.end_stream(stream, Ok(())),
             (Owner::Stream(stream), Progress::Failed { failure, .. }) => self.stream_failed(stream, failure),
             (Owner::Probe, _) => return,
+            (Owner::Version | Owner::History, progress) => self.inquiry_ended(owner, connection, progress),
             (_, Progress::Open) => {}
         }
         self.open_waiting();
@@ -448,6 +452,8 @@ impl Core {
             }
             self.end_op(key, Err(error));
         }
+        self.close_watches();
+        self.close_inquiries();
         self.close_streams();
         self.drop_connections();
         self.timers = TimerQueue::new();

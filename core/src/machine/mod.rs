@@ -4,6 +4,8 @@
 
 mod connections;
 mod dispatch;
+mod hubs;
+mod inquiries;
 mod silence;
 mod streams;
 mod timers;
@@ -19,11 +21,14 @@ use std::time::{Duration, Instant};
 use etcdium_proto::{Response, UnaryRequest};
 
 use self::connections::{Connection, Endpoint};
+use self::inquiries::History;
 use self::timers::Timer;
 use self::transmits::Transmits;
+use crate::backoff::Backoff;
 use crate::call::Call;
 use crate::config::{CallOptions, Config};
 use crate::frame::{Arena, Spares};
+use crate::key::HubKey;
 use crate::metadata::SharedHeaders;
 use crate::op::{OpState, Phase, Reply};
 use crate::revision::RevisionTracker;
@@ -31,9 +36,11 @@ use crate::rng::Rng;
 use crate::slab::Slab;
 use crate::stream::StreamState;
 use crate::timer::TimerQueue;
+use crate::watch::hub::Hub;
+use crate::watch::subscription::Subscription;
 use crate::{
     Address, CallInput, CallKey, ClusterId, ConnectionKey, EndpointInput, EndpointKey, EndpointStatus, Error,
-    Event, Op, OpKey, Revision, Stats, StreamKey, Transmit,
+    Event, Op, OpKey, Revision, Stats, StreamKey, Transmit, WatchKey,
 };
 
 /// The protocol machine of one client: everything an etcd client decides, and nothing it does. See the crate's
@@ -59,6 +66,12 @@ pub struct Core {
     waiting: BTreeSet<OpKey>,
     /// Streams that wait for a connection, oldest first.
     waiting_streams: BTreeSet<StreamKey>,
+    watches: Slab<WatchKey, Subscription>,
+    hubs: Slab<HubKey, Hub>,
+    /// Hubs of watches that wait for a connection, oldest first.
+    waiting_hubs: BTreeSet<HubKey>,
+    /// Whether the history of the cluster was replaced.
+    history: History,
     /// Operations that wait for a ready endpoint and nothing else, with the value of `failures` at their start.
     connecting: BTreeMap<OpKey, u64>,
     /// How often any endpoint went down.
@@ -111,6 +124,10 @@ impl Core {
             calls: Slab::default(),
             waiting: BTreeSet::new(),
             waiting_streams: BTreeSet::new(),
+            watches: Slab::default(),
+            hubs: Slab::default(),
+            waiting_hubs: BTreeSet::new(),
+            history: History::new(Backoff::new(config.retry)),
             connecting: BTreeMap::new(),
             failures: 0,
             in_flight: 0,
@@ -297,6 +314,8 @@ impl Core {
             connects: self.connections.made(),
             ops: self.ops.len(),
             streams: self.streams.len(),
+            watches: self.watches.len(),
+            watch_streams: self.hubs.len(),
             waiting: self.waiting.len() + self.connecting.len() + self.waiting_streams.len(),
             in_flight: self.calls.len(),
             connections: self.connections.len(),

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::Core;
 use super::connections::State;
+use crate::key::HubKey;
 use crate::op::Phase;
 use crate::timer::TimerQueue;
-use crate::{ConnectionKey, EndpointKey, OpKey, StreamKey};
+use crate::watch::subscription::Phase as WatchPhase;
+use crate::{ConnectionKey, EndpointKey, OpKey, StreamKey, WatchKey};
 
 /// After this long without large responses their spare buffers are given back; it may take twice as long.
 const SPARES_REST: Duration = Duration::from_secs(1);
@@ -28,6 +30,12 @@ pub(super) enum Timer {
     Silence(ConnectionKey),
     /// The health probe's time-out.
     Probe(ConnectionKey),
+    /// A hub of watches has something to do.
+    Hub(HubKey),
+    /// The end of the watch's rest.
+    Rested(WatchKey),
+    /// The question where the history stands.
+    History,
     /// Spare buffers are looked at.
     Spares,
 }
@@ -48,6 +56,8 @@ pub enum TimerReason {
     Silence,
     /// The time-out of a health probe.
     Probe,
+    /// A watch or the stream of watches has something to do.
+    Watch,
     /// Memory may be given back.
     Spares,
 }
@@ -61,6 +71,7 @@ impl Timer {
             Self::Reconnect(_) => TimerReason::Reconnect,
             Self::Silence(_) => TimerReason::Silence,
             Self::Probe(_) => TimerReason::Probe,
+            Self::Hub(_) | Self::Rested(_) | Self::History => TimerReason::Watch,
             Self::Spares => TimerReason::Spares,
         }
     }
@@ -80,6 +91,9 @@ impl Core {
                 Timer::Reconnect(endpoint) => self.dial(endpoint),
                 Timer::Silence(connection) => self.check_silence(connection),
                 Timer::Probe(connection) => self.probe_timeout(connection),
+                Timer::Hub(hub) => self.hub_due(hub),
+                Timer::Rested(watch) => self.requeue(watch),
+                Timer::History => self.history_due(),
                 Timer::Spares => self.rest_spares(),
             }
         }
@@ -106,6 +120,11 @@ impl Core {
                 .connections
                 .get(connection)
                 .is_some_and(|connection| connection.probe.is_some_and(|probe| probe.until == at)),
+            Timer::Hub(hub) => self.hubs.get(hub).is_some_and(|hub| hub.armed == Some(at)),
+            Timer::Rested(watch) => {
+                self.watches.get(watch).is_some_and(|watch| watch.phase == WatchPhase::Resting(at))
+            }
+            Timer::History => self.history.is_due(at),
             Timer::Spares => true,
         }
     }
@@ -127,12 +146,14 @@ impl Core {
     /// Forgets timers of what is over: called whenever something is.
     pub(super) fn sweep_timers(&mut self) {
         // Each live operation has at most two timers, each stream that waits one, each connection three, each endpoint
-        // one, the buffers one.
+        // one, each hub of watches and each watch one, the history and the buffers one.
         let live = 2 * self.live_ops
             + self.waiting_streams.len()
             + 3 * self.connections.len()
             + self.endpoints.len()
-            + 1;
+            + self.hubs.len()
+            + self.watches.len()
+            + 2;
         let mut timers = core::mem::replace(&mut self.timers, TimerQueue::new());
         timers.sweep(live, |at, timer| self.is_live(at, timer));
         self.timers = timers;

@@ -1,0 +1,578 @@
+//! The streams of watches: opened, filled with creations, read, replaced. One per hub at a time.
+
+use bytes::Bytes;
+use etcdium_proto::etcdserverpb::watch_request::RequestUnion;
+use etcdium_proto::etcdserverpb::{
+    ResponseHeader, WatchCancelRequest, WatchProgressRequest, WatchRequest as WatchMessage, WatchResponse,
+};
+use etcdium_proto::streams::Watch;
+use prost::Message;
+
+use super::streams::OwnSettings;
+use super::{Core, Timer, after};
+use crate::backoff::Backoff;
+use crate::key::HubKey;
+use crate::revision::peek_watch_id;
+use crate::stream::Reader;
+use crate::trace::event;
+use crate::watch::hub::{CREATION, Creation, Hub, HubPhase, Ids, Lane, Line};
+use crate::watch::refusal::{self, Refusal};
+use crate::watch::subscription::{Phase, Received, Subscription};
+use crate::watch::{ProgressError, WatchErrorKind};
+use crate::{ConnectionKey, Error, ErrorKind, Outcome, ProtocolError, Revision, StreamKey, WatchKey};
+
+/// How many watches nobody knows a stream may name before it is given up.
+const STRANGERS: usize = 1_024;
+
+/// What becomes of the stream of a hub that is cut off from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// It is reset.
+    Reset,
+    /// It is over already.
+    Over,
+}
+
+impl Core {
+    /// Moves a hub on: opens its stream if it has something to say, and creates watches as far as the stream allows.
+    pub(super) fn pump(&mut self, key: HubKey) {
+        let Some(hub) = self.hubs.get(key) else { return };
+        match &hub.phase {
+            HubPhase::BackingOff(_) => {}
+            HubPhase::Idle => self.open_hub(key),
+            HubPhase::Open(_) => {
+                while let Some((id, watch)) = self.next_creation(key) {
+                    self.create(key, id, watch);
+                }
+            }
+        }
+        self.arm_hub(key);
+    }
+
+    /// Hubs that wait for a connection look for one.
+    pub(super) fn open_waiting_hubs(&mut self) {
+        for key in core::mem::take(&mut self.waiting_hubs) {
+            self.pump(key);
+        }
+    }
+
+    /// Opens a hub's stream with its first creation.
+    fn open_hub(&mut self, key: HubKey) {
+        let Some(hub) = self.hubs.get(key) else { return };
+        if hub.queue.is_empty() {
+            return;
+        }
+        let (pinned, avoid) = (hub.lane.endpoint, hub.avoid);
+        let Some(connection) = self.pick(pinned, avoid) else {
+            self.waiting_hubs.insert(key);
+            return;
+        };
+        let Some(endpoint) = self.connections.get(connection).map(|connection| connection.endpoint) else {
+            return;
+        };
+        while let Some((id, watch)) = self.next_creation(key) {
+            let Some(message) = self.creation(id, watch) else { continue };
+            let Some(hub) = self.hubs.get(key) else { return };
+            let settings =
+                OwnSettings { require_leader: hub.lane.require_leader, metadata: hub.lane.metadata.clone() };
+            match self.open_own::<Watch>(connection, &message, Reader::Watch(key), settings) {
+                Ok(stream) => {
+                    let mut line = Line::new(stream, connection, endpoint);
+                    line.creating.push_back(Creation {
+                        id,
+                        watch: Some(watch),
+                        until: after(self.now, CREATION),
+                    });
+                    if let Some(hub) = self.hubs.get_mut(key) {
+                        hub.phase = HubPhase::Open(line);
+                    }
+                    if let Some(state) = self.watches.get_mut(watch) {
+                        state.phase = Phase::Creating;
+                    }
+                    return;
+                }
+                Err(large) => self.watch_too_large(watch, large),
+            }
+        }
+    }
+
+    /// The next watch to be created on a hub's stream, if one may be, and its id.
+    fn next_creation(&mut self, key: HubKey) -> Option<(i64, WatchKey)> {
+        let hub = self.hubs.get_mut(key)?;
+        if hub.line().is_some_and(|line| !line.may_create()) {
+            return None;
+        }
+        let watch = hub.queue.pop_first()?;
+        Some((hub.new_id(), watch))
+    }
+
+    fn creation(&self, id: i64, watch: WatchKey) -> Option<WatchMessage> {
+        let state = self.watches.get(watch)?;
+        Some(message(RequestUnion::CreateRequest(state.request.creation(id, state.next()))))
+    }
+
+    fn create(&mut self, key: HubKey, id: i64, watch: WatchKey) {
+        let Some(message) = self.creation(id, watch) else { return };
+        let Some(stream) = self.hubs.get(key).and_then(Hub::line).map(|line| line.stream) else { return };
+        if let Err(large) = self.send_own::<Watch>(stream, &message, true) {
+            return self.watch_too_large(watch, large);
+        }
+        let until = after(self.now, CREATION);
+        if let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) {
+            line.creating.push_back(Creation { id, watch: Some(watch), until });
+        }
+        if let Some(state) = self.watches.get_mut(watch) {
+            state.phase = Phase::Creating;
+        }
+    }
+
+    /// Tells the server that the watch with this id is not wanted any more; `waiting` wants to know when it has heard.
+    pub(super) fn cancel_id(&mut self, key: HubKey, id: i64, waiting: Option<WatchKey>) {
+        let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) else { return };
+        line.live.remove(&id);
+        line.cancelling.insert(id, waiting);
+        let stream = line.stream;
+        let cancel = message(RequestUnion::CancelRequest(WatchCancelRequest { watch_id: id }));
+        // An id always fits, and unknown ones are not answered.
+        let _fits = self.send_own::<Watch>(stream, &cancel, false);
+    }
+
+    /// Nobody wants to hear any more what becomes of the creation or the cancellation of a watch.
+    pub(super) fn disown(&mut self, key: HubKey, watch: WatchKey) {
+        let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) else { return };
+        let creating = line.creating.iter_mut().map(|creation| &mut creation.watch);
+        for owner in creating.chain(line.cancelling.values_mut()).filter(|owner| **owner == Some(watch)) {
+            *owner = None;
+        }
+    }
+
+    /// A watch is not a hub's any more. A hub without watches ends, and its stream with it, which ends what the server
+    /// still knows of them.
+    pub(super) fn leave_hub(&mut self, key: HubKey, watch: WatchKey) {
+        let Some(hub) = self.hubs.get_mut(key) else { return };
+        hub.watches -= 1;
+        hub.queue.remove(&watch);
+        hub.asking.remove(&watch);
+        if hub.watches == 0 {
+            let stream = hub.line().map(|line| line.stream);
+            self.hubs.remove(key);
+            self.waiting_hubs.remove(&key);
+            if let Some(stream) = stream {
+                self.drop_stream(stream);
+            }
+        }
+    }
+
+    /// Messages came on a hub's stream.
+    pub(super) fn hub_received(&mut self, key: HubKey, stream: StreamKey) {
+        while let Some(encoded) = self.next_own(stream) {
+            let response = match WatchResponse::decode(self.own_copy(key, encoded)) {
+                Ok(response) => response,
+                Err(error) => {
+                    let kind = ErrorKind::Protocol(ProtocolError::Message(error.to_string()));
+                    return self.restart(key, Error::new(kind, Outcome::NotApplied));
+                }
+            };
+            if self.hub_response(key, response).is_err() {
+                return;
+            }
+            if self.hubs.get(key).and_then(Hub::line).is_none_or(|line| line.stream != stream) {
+                return;
+            }
+        }
+        self.arm_hub(key);
+    }
+
+    /// What is decoded of a message shares its memory, and that of whatever arrived with it. Behind a slow reader that
+    /// would be kept for long: then the message is copied.
+    fn own_copy(&self, key: HubKey, message: Bytes) -> Bytes {
+        const SLOW: usize = 256 * 1024;
+        const TINY: usize = 4 * 1024;
+        let line = self.hubs.get(key).and_then(Hub::line);
+        let watch = line.and_then(|line| line.live.get(&peek_watch_id(&message)?));
+        let buffered = watch.and_then(|watch| self.watches.get(*watch)).map_or(0, Subscription::queued);
+        match buffered {
+            0 => message,
+            _ if buffered > SLOW || message.len() < TINY => Bytes::copy_from_slice(&message),
+            _ => message,
+        }
+    }
+
+    /// One response. `Err`: the stream was given up.
+    fn hub_response(&mut self, key: HubKey, response: WatchResponse) -> Result<(), ()> {
+        if response.created {
+            return self.created(key, response);
+        }
+        let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) else { return Err(()) };
+        if response.watch_id == -1 && !response.canceled {
+            self.progress_answered(key, response.header.unwrap_or_default().revision);
+            return Ok(());
+        }
+        let id = response.watch_id;
+        if response.canceled {
+            if let Some(waiting) = line.cancelling.remove(&id) {
+                if let Some(watch) = waiting {
+                    self.end_watch(watch, Ok(()));
+                }
+                return Ok(());
+            }
+            if let Some(watch) = line.live.remove(&id) {
+                self.canceled(key, id, watch, &response);
+            }
+            return Ok(());
+        }
+        let Some(&watch) = line.live.get(&id) else {
+            return self.stranger(key, id);
+        };
+        if response.events.is_empty() && !response.fragment {
+            let revision = response.header.unwrap_or_default().revision;
+            if self.watches.get_mut(watch).is_some_and(|state| state.progress(revision)) {
+                self.hint_watch(watch);
+            }
+            return Ok(());
+        }
+        let Some(state) = self.watches.get_mut(watch) else { return Ok(()) };
+        match state.receive(response.events, response.fragment) {
+            Received::Taken => {}
+            Received::Full => self.park(key, id, watch),
+            Received::Inconsistent(revision) => {
+                self.end_live_watch(watch, WatchErrorKind::Inconsistent { revision });
+            }
+            Received::Disordered => {
+                self.restart(key, breach("events came out of order"));
+                return Err(());
+            }
+        }
+        self.hint_watch(watch);
+        Ok(())
+    }
+
+    /// Something came for an id that nobody knows: the server has a watch that was forgotten here.
+    fn stranger(&mut self, key: HubKey, id: i64) -> Result<(), ()> {
+        let Some(line) = self.hubs.get(key).and_then(Hub::line) else { return Err(()) };
+        if line.cancelling.contains_key(&id) {
+            return Ok(());
+        }
+        if line.cancelling.len() >= STRANGERS {
+            self.restart(key, breach("the server sends what nobody asked for"));
+            return Err(());
+        }
+        self.cancel_id(key, id, None);
+        Ok(())
+    }
+
+    /// The answer to the oldest creation under way.
+    fn created(&mut self, key: HubKey, response: WatchResponse) -> Result<(), ()> {
+        let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) else { return Err(()) };
+        let Some(creation) = line.creating.pop_front() else {
+            self.restart(key, breach("a watch was confirmed that nobody asked for"));
+            return Err(());
+        };
+        let header = response.header.unwrap_or_default();
+        let watches = &self.watches;
+        let wanted = creation
+            .watch
+            .filter(|watch| watches.get(*watch).is_some_and(|state| state.phase != Phase::Cancelling));
+        if response.canceled {
+            // It never began.
+            match (wanted, creation.watch) {
+                (Some(watch), _) => self.refused(watch, &response),
+                (None, Some(cancelled)) => self.end_watch(cancelled, Ok(())),
+                (None, None) => {}
+            }
+            self.pump(key);
+            return Ok(());
+        }
+        let unasked = line.asked;
+        let Some(id) = line.adopt(creation.id, response.watch_id) else {
+            // Its watch waits for its turn again with the others.
+            line.creating.push_front(creation);
+            self.restart(key, breach("a watch was confirmed under a wrong id"));
+            return Err(());
+        };
+        match wanted {
+            Some(watch) => {
+                line.live.insert(id, watch);
+                self.watch_created(watch, id, &header, unasked);
+            }
+            None => self.cancel_id(key, id, creation.watch),
+        }
+        let Some(hub) = self.hubs.get_mut(key) else { return Err(()) };
+        hub.backoff.reset();
+        hub.avoid = None;
+        self.pump(key);
+        self.ask_progress(key, false);
+        Ok(())
+    }
+
+    fn watch_created(&mut self, watch: WatchKey, id: i64, header: &ResponseHeader, unasked: u64) {
+        let Some(state) = self.watches.get_mut(watch) else { return };
+        if header.cluster_id != 0 {
+            let known = core::mem::replace(&mut state.cluster, header.cluster_id);
+            if known != 0 && known != header.cluster_id {
+                state.phase = Phase::Live { id, unasked };
+                let kind = WatchErrorKind::ClusterReset {
+                    cluster_id: header.cluster_id.into(),
+                    revision: header.revision.into(),
+                };
+                return self.end_live_watch(watch, kind);
+            }
+        }
+        state.created(id, header.revision, unasked);
+        self.hint_watch(watch);
+        self.suspect(watch, header);
+    }
+
+    /// A creation failed.
+    fn refused(&mut self, watch: WatchKey, response: &WatchResponse) {
+        match refusal::of_reason(&response.cancel_reason) {
+            Refusal::Passing => self.rest_watch(watch),
+            Refusal::Final(kind) => self.end_watch(watch, Err(kind)),
+        }
+    }
+
+    /// The server cancelled a watch.
+    fn canceled(&mut self, key: HubKey, id: i64, watch: WatchKey, response: &WatchResponse) {
+        let oldest = response.compact_revision;
+        let next = self.watches.get(watch).and_then(Subscription::next);
+        if oldest == 0 {
+            return self.refused(watch, response);
+        }
+        // A compacted watch keeps its id, and keeps the stream from telling progress, until it is cancelled.
+        self.cancel_id(key, id, None);
+        // A proxy tells all watches of a range what is true of one of them.
+        if next.is_none_or(|next| next.get() >= oldest) {
+            return self.rest_watch(watch);
+        }
+        self.end_watch(watch, Err(WatchErrorKind::Compacted { oldest: Revision::new(oldest) }));
+    }
+
+    /// The buffer of a watch is full: it leaves the stream, so that nothing piles up and no other watch waits.
+    fn park(&mut self, key: HubKey, id: i64, watch: WatchKey) {
+        self.cancel_id(key, id, None);
+        if let Some(state) = self.watches.get_mut(watch) {
+            state.detach(Phase::Parked);
+        }
+        event!(INFO, "a watch is parked: its reader is slow", watch = watch);
+    }
+
+    /// The stream of a hub is over.
+    pub(super) fn hub_lost(&mut self, key: HubKey, stream: StreamKey, result: Result<(), Error>) {
+        if self.hubs.get(key).and_then(Hub::line).is_none_or(|line| line.stream != stream) {
+            return;
+        }
+        let error = match result {
+            Err(error) => error,
+            Ok(()) => Error::new(ErrorKind::Unavailable, Outcome::NotApplied)
+                .with_message("the server ended the stream"),
+        };
+        event!(DEBUG, "a stream of watches is over", hub = key, error = error);
+        self.cut_hub(key, &error, Cut::Over);
+        match refusal::of_error(&error) {
+            Refusal::Final(kind) => self.end_all(key, &kind),
+            Refusal::Passing => self.back_off_hub(key),
+        }
+    }
+
+    /// Gives up the stream of a hub, since the server broke the protocol on it or does not answer, and opens another
+    /// one after a while.
+    pub(super) fn restart(&mut self, key: HubKey, error: Error) {
+        event!(WARN, "a stream of watches is given up", hub = key, error = error);
+        self.cut_hub(key, &error, Cut::Reset);
+        self.back_off_hub(key);
+    }
+
+    /// Hubs leave a connection that goes away, before it breaks under them.
+    pub(super) fn hubs_leave(&mut self, connection: ConnectionKey) {
+        let on_it = |hub: &Hub| hub.line().is_some_and(|line| line.connection == connection);
+        let hubs: Vec<HubKey> = self.hubs.iter().filter(|(_, hub)| on_it(hub)).map(|(key, _)| key).collect();
+        for key in hubs {
+            let error = Error::new(ErrorKind::Unavailable, Outcome::NotApplied)
+                .with_message("the connection is going away");
+            self.restart(key, error);
+        }
+    }
+
+    /// Takes a hub off its stream: its watches wait to be created again.
+    pub(super) fn cut_hub(&mut self, key: HubKey, error: &Error, cut: Cut) {
+        let Some(hub) = self.hubs.get_mut(key) else { return };
+        let line = match core::mem::replace(&mut hub.phase, HubPhase::Idle) {
+            HubPhase::Open(line) => line,
+            other => {
+                hub.phase = other;
+                return;
+            }
+        };
+        hub.avoid = Some(line.endpoint);
+        if cut == Cut::Reset {
+            self.drop_stream(line.stream);
+        }
+        let creating = line.creating.iter().filter_map(|creation| creation.watch);
+        for watch in line.live.values().copied().chain(creating) {
+            let Some(state) = self.watches.get_mut(watch) else { continue };
+            if state.phase == Phase::Cancelling {
+                self.end_watch(watch, Ok(()));
+                continue;
+            }
+            state.lost(error);
+            if let Some(hub) = self.hubs.get_mut(key) {
+                hub.queue.insert(watch);
+            }
+            self.hint_watch(watch);
+        }
+        for watch in line.cancelling.into_values().flatten() {
+            self.end_watch(watch, Ok(()));
+        }
+    }
+
+    fn back_off_hub(&mut self, key: HubKey) {
+        let Some(hub) = self.hubs.get_mut(key) else { return };
+        let until = after(self.now, hub.backoff.next_delay(&mut self.rng));
+        hub.phase = HubPhase::BackingOff(until);
+        self.arm_hub(key);
+    }
+
+    /// Sees to it that a hub is looked at in time.
+    fn arm_hub(&mut self, key: HubKey) {
+        let Some(hub) = self.hubs.get_mut(key) else { return };
+        let due = hub.due();
+        // One that fires too early for what is due then is set anew.
+        if due.is_some_and(|due| hub.armed.is_none_or(|armed| due < armed)) {
+            hub.armed = due;
+            if let Some(due) = due {
+                self.timers.arm(due, Timer::Hub(key));
+            }
+        }
+    }
+
+    /// A hub's timer fired.
+    pub(super) fn hub_due(&mut self, key: HubKey) {
+        let now = self.now;
+        let Some(hub) = self.hubs.get_mut(key) else { return };
+        hub.armed = None;
+        match &mut hub.phase {
+            HubPhase::Idle => {}
+            HubPhase::BackingOff(until) if *until <= now => {
+                hub.phase = HubPhase::Idle;
+                self.pump(key);
+            }
+            HubPhase::BackingOff(_) => {}
+            HubPhase::Open(line) => {
+                if line.creating.front().is_some_and(|creation| creation.until <= now) {
+                    self.unanswered(key);
+                } else if line.ask_at.is_some_and(|at| at <= now) {
+                    line.ask_at = None;
+                    self.ask_progress(key, false);
+                }
+            }
+        }
+        self.arm_hub(key);
+    }
+
+    /// The oldest creation is not answered. etcd answers each, but behind a grpc-proxy those that etcd refuses never are:
+    /// that watch goes on by itself, so that the others need not wait for it.
+    fn unanswered(&mut self, key: HubKey) {
+        let Some(hub) = self.hubs.get_mut(key) else { return };
+        let crowded = hub.watches > 1;
+        let Some(line) = hub.line_mut() else { return };
+        let culprit = line.creating.front().and_then(|creation| creation.watch);
+        let ours = line.ids == Ids::Ours;
+        let lane = Lane { alone: culprit, ..hub.lane.clone() };
+        self.restart(key, breach("the server does not answer a creation"));
+        let Some(watch) = culprit.filter(|_| crowded && !ours) else { return };
+        let own = self.hubs.insert(Hub::new(lane, Backoff::new(self.config.retry)));
+        self.leave_hub(key, watch);
+        if let (Some(state), Some(hub)) = (self.watches.get_mut(watch), self.hubs.get_mut(own)) {
+            state.hub = own;
+            hub.watches = 1;
+            hub.queue.insert(watch);
+        }
+        self.back_off_hub(own);
+    }
+
+    /// Sends a request for progress, if any watch wants one, the server's answers can be believed, and none was sent a
+    /// moment ago.
+    pub(super) fn ask_progress(&mut self, key: HubKey, at_once: bool) {
+        let watches = &self.watches;
+        let Some(hub) = self.hubs.get_mut(key) else { return };
+        hub.asking.retain(|watch| watches.get(*watch).is_some_and(Subscription::is_asking));
+        let live = |watch: &WatchKey| {
+            watches.get(*watch).is_some_and(|watch| matches!(watch.phase, Phase::Live { .. }))
+        };
+        let wanted = hub.asking.iter().any(live);
+        let Some(line) = hub.line_mut() else { return };
+        if !wanted {
+            line.ask_at = None;
+            return;
+        }
+        if line.ids == Ids::Theirs {
+            return self.refuse_progress(key);
+        }
+        if at_once {
+            line.ask_backoff.reset();
+        } else if line.ask_at.is_some() {
+            return;
+        }
+        let (stream, connection) = (line.stream, line.connection);
+        line.ask_at = Some(after(self.now, line.ask_backoff.next_delay(&mut self.rng)));
+        match self.keeps_order(connection) {
+            Some(true) => {
+                let ask = message(RequestUnion::ProgressRequest(WatchProgressRequest {}));
+                if let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) {
+                    line.asked += 1;
+                }
+                let _fits = self.send_own::<Watch>(stream, &ask, false);
+            }
+            Some(false) => self.refuse_progress(key),
+            // Asked, and looked at again when that is answered.
+            None => {}
+        }
+        self.arm_hub(key);
+    }
+
+    /// The answer to a request for progress: it speaks of the watches that were created before that was sent. Requests
+    /// may be dropped, so it may be the answer to any of them from the first one not answered on; only the first counts.
+    fn progress_answered(&mut self, key: HubKey, revision: i64) {
+        let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) else { return };
+        if line.answered >= line.asked || line.ids != Ids::Ours {
+            // Nobody asked.
+            return;
+        }
+        line.answered += 1;
+        line.ask_backoff.reset();
+        line.ask_at = None;
+        let (answered, connection) = (line.answered, line.connection);
+        let watches: Vec<WatchKey> = line.live.values().copied().collect();
+        if self.keeps_order(connection) == Some(true) {
+            for watch in watches {
+                let Some(state) = self.watches.get_mut(watch) else { continue };
+                if matches!(state.phase, Phase::Live { unasked, .. } if unasked < answered)
+                    && state.progress(revision)
+                {
+                    self.hint_watch(watch);
+                }
+            }
+        }
+        // Those that it did not speak of, or that wanted a later revision.
+        self.ask_progress(key, false);
+    }
+
+    /// Requests for progress have no answer here.
+    fn refuse_progress(&mut self, key: HubKey) {
+        let Some(hub) = self.hubs.get_mut(key) else { return };
+        for watch in core::mem::take(&mut hub.asking) {
+            if let Some(state) = self.watches.get_mut(watch) {
+                state.answer(Err(ProgressError::Unsupported));
+                self.hint_watch(watch);
+            }
+        }
+    }
+}
+
+fn message(union: RequestUnion) -> WatchMessage {
+    WatchMessage { request_union: Some(union) }
+}
+
+fn breach(what: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, Outcome::NotApplied).with_message(what)
+}

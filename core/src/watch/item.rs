@@ -1,0 +1,266 @@
+//! What a watch gives: items, and why it ended.
+
+use core::fmt;
+use core::ops::Deref;
+
+use etcdium_proto::mvccpb;
+
+use crate::{ClusterId, Error, GrpcCode, InvalidRequest, Revision};
+
+/// One thing a watch tells, from [`Core::watch_next`](crate::Core::watch_next).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all items are events: a box would cost each an allocation"
+)]
+pub enum WatchItem {
+    /// The server has confirmed the watch. Given once, if asked for.
+    Created {
+        /// The revision of the server's store then, zero if it was not told. A watch that starts now begins behind it.
+        revision: Revision,
+    },
+    /// All matching events of one revision, whole.
+    Events {
+        /// The revision: higher than that of any events before.
+        revision: Revision,
+        /// The events, in the server's order.
+        events: Events,
+    },
+    /// Everything up to this revision has been given.
+    Progress {
+        /// The revision.
+        revision: Revision,
+    },
+    /// The stream broke: the watch goes on elsewhere by itself. Given if asked for.
+    Disconnected {
+        /// What happened.
+        cause: Error,
+    },
+    /// The watch goes on, without a gap. Given if asked for, after [`Disconnected`](Self::Disconnected).
+    Resumed {
+        /// The first revision asked for, zero if the watch had not begun before.
+        from: Revision,
+    },
+}
+
+/// The events of one revision: at least one, a slice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Events(Batch);
+
+// Most revisions have one event: it needs no memory of its own.
+#[derive(Clone, Debug, PartialEq)]
+enum Batch {
+    One(mvccpb::Event),
+    Many(Vec<mvccpb::Event>),
+}
+
+impl From<mvccpb::Event> for Events {
+    fn from(event: mvccpb::Event) -> Self {
+        Self(Batch::One(event))
+    }
+}
+
+impl From<Vec<mvccpb::Event>> for Events {
+    fn from(events: Vec<mvccpb::Event>) -> Self {
+        Self(Batch::Many(events))
+    }
+}
+
+impl Deref for Events {
+    type Target = [mvccpb::Event];
+
+    fn deref(&self) -> &[mvccpb::Event] {
+        match &self.0 {
+            Batch::One(event) => core::slice::from_ref(event),
+            Batch::Many(events) => events,
+        }
+    }
+}
+
+/// Takes the events out one by one. From [`Events`].
+#[derive(Debug)]
+pub struct IntoIter(Rest);
+
+#[derive(Debug)]
+enum Rest {
+    One(Option<mvccpb::Event>),
+    Many(std::vec::IntoIter<mvccpb::Event>),
+}
+
+impl Iterator for IntoIter {
+    type Item = mvccpb::Event;
+
+    fn next(&mut self) -> Option<mvccpb::Event> {
+        match &mut self.0 {
+            Rest::One(event) => event.take(),
+            Rest::Many(events) => events.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.0 {
+            Rest::One(event) => (event.is_some().into(), Some(event.is_some().into())),
+            Rest::Many(events) => events.size_hint(),
+        }
+    }
+}
+
+impl ExactSizeIterator for IntoIter {}
+
+impl IntoIterator for Events {
+    type Item = mvccpb::Event;
+    type IntoIter = IntoIter;
+
+    fn into_iter(self) -> IntoIter {
+        IntoIter(match self.0 {
+            Batch::One(event) => Rest::One(Some(event)),
+            Batch::Many(events) => Rest::Many(events.into_iter()),
+        })
+    }
+}
+
+/// What [`Core::watch_next`](crate::Core::watch_next) gives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WatchNext {
+    /// The next item.
+    Item(WatchItem),
+    /// The end, after every item: `Ok` when the user cancelled the watch or closed the core. Nothing follows.
+    End(Result<(), WatchError>),
+}
+
+/// Why a watch ended, when its user did not end it.
+///
+/// Everything received before has been given before; [`next_revision`](Self::next_revision) is where that stops.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WatchError {
+    pub(crate) kind: WatchErrorKind,
+    pub(crate) next: Option<Revision>,
+    pub(crate) source: Option<Error>,
+}
+
+/// The causes for which a watch ends. Trouble with connections and members is none of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WatchErrorKind {
+    /// Revisions it would have given next are compacted: a gap that nothing can fill. Read the state anew and watch from
+    /// the revision behind it.
+    Compacted {
+        /// The oldest revision that can still be watched from.
+        oldest: Revision,
+    },
+    /// The store's history was replaced: the revision went back, since a backup was restored, or another cluster
+    /// answers. Revisions from before mean nothing any more; read the state anew.
+    ClusterReset {
+        /// The cluster that answers now; zero if it does not say.
+        cluster_id: ClusterId,
+        /// Its revision.
+        revision: Revision,
+    },
+    /// The user may not watch these keys, or is not known.
+    Unauthorized {
+        /// The server's words.
+        reason: String,
+    },
+    /// The server refuses, for a cause that asking again does not cure.
+    Refused {
+        /// The code of the refusal.
+        code: GrpcCode,
+        /// The server's words.
+        reason: String,
+    },
+    /// The server broke its word: an event came that it had said before would not come any more.
+    Inconsistent {
+        /// The revision of the event.
+        revision: Revision,
+    },
+    /// The request cannot be sent. Nothing was.
+    Invalid(InvalidRequest),
+    /// The encoded request is larger than the limit. Nothing was sent.
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The client was closed before the watch was confirmed, or the runtime that drove it is gone.
+    Closed,
+}
+
+impl WatchError {
+    /// An error, for tests and fakes.
+    pub fn new(kind: WatchErrorKind, next_revision: Option<Revision>) -> Self {
+        Self { kind, next: next_revision, source: None }
+    }
+
+    /// Why the watch ended.
+    pub fn kind(&self) -> &WatchErrorKind {
+        &self.kind
+    }
+
+    /// The first revision of which nothing was given; `None` if the watch had not begun.
+    pub fn next_revision(&self) -> Option<Revision> {
+        self.next
+    }
+}
+
+impl fmt::Display for WatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            WatchErrorKind::Compacted { oldest } => {
+                write!(f, "the revisions before {oldest} are compacted")?;
+                match self.next {
+                    Some(next) => write!(f, ", and the watch was at {next}"),
+                    None => Ok(()),
+                }
+            }
+            WatchErrorKind::ClusterReset { cluster_id, revision } => {
+                write!(f, "the history was replaced: cluster {cluster_id} is at revision {revision} now")
+            }
+            WatchErrorKind::Unauthorized { reason } => write!(f, "not allowed: {reason}"),
+            WatchErrorKind::Refused { code, reason } => write!(f, "refused ({code}): {reason}"),
+            WatchErrorKind::Inconsistent { revision } => {
+                write!(
+                    f,
+                    "the server sent an event of revision {revision} after it had said that it would not"
+                )
+            }
+            WatchErrorKind::Invalid(invalid) => invalid.fmt(f),
+            WatchErrorKind::TooLarge { size, limit } => {
+                write!(f, "the request has {size} bytes, more than the limit of {limit}")
+            }
+            WatchErrorKind::Closed => f.write_str("the client is closed"),
+        }
+    }
+}
+
+impl core::error::Error for WatchError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}
+
+/// Why progress cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProgressError {
+    /// The server's answers cannot be trusted, or never come: etcd before 3.4.25 and 3.5.8 lets them overtake events
+    /// (etcd issue 15220), its grpc-proxy never answers.
+    Unsupported,
+    /// The watch is parked, since its reader left too much in its buffer: take that first.
+    Behind,
+    /// The watch is over.
+    Ended,
+}
+
+impl fmt::Display for ProgressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unsupported => "the server cannot tell the progress of watches",
+            Self::Behind => "the watch is parked until its buffer has been read",
+            Self::Ended => "the watch is over",
+        })
+    }
+}
+
+impl core::error::Error for ProgressError {}
