@@ -7,7 +7,7 @@ use core::task::{Context, Poll, ready};
 use std::sync::Arc;
 use std::time::Instant;
 
-use etcdium_core::{Address, CallOptions, Core, Error, InvalidRequest, Op, Reply};
+use etcdium_core::{Address, CallOptions, Core, EndpointKey, Error, InvalidRequest, Op, Reply};
 use etcdium_proto::UnaryRequest;
 
 use crate::client::{Client, Handle};
@@ -25,9 +25,13 @@ impl Options {
     /// The settings as the core takes them.
     fn resolve(self, shared: &Shared) -> Result<CallOptions, Error> {
         let Some(address) = self.endpoint.transpose()? else { return Ok(self.core) };
-        let key = shared.lock().core.endpoint_key(&address).ok_or(InvalidRequest::UnknownEndpoint)?;
-        Ok(self.core.endpoint(key))
+        Ok(self.core.endpoint(endpoint_key(shared, &address)?))
     }
+}
+
+/// The endpoint with this address.
+pub(crate) fn endpoint_key(shared: &Shared, address: &Address) -> Result<EndpointKey, InvalidRequest> {
+    shared.lock().core.endpoint_key(address).ok_or(InvalidRequest::UnknownEndpoint)
 }
 
 /// Writes the methods that every call builder has, for a `#[must_use]` type with a field `options: Options`.

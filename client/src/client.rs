@@ -58,6 +58,10 @@ impl Client {
         Self { handle: Arc::new(Handle { shared }) }
     }
 
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
+        &self.handle
+    }
+
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Shared {
         &self.handle.shared

@@ -75,6 +75,7 @@ mod response;
 mod runtime;
 mod shared;
 pub mod util;
+mod watch;
 
 pub use builder::ClientBuilder;
 pub use call::{Call, CallFuture};
@@ -91,11 +92,12 @@ pub use lease::{
 pub use request::{Bound, ResponseFuture, Unbound};
 pub use response::{KeyValue, ResponseHeader};
 pub use runtime::{BoxFuture, ConnectError, Io, Runtime, SpawnError, Timer};
+pub use watch::{Event, EventKind, Watch, WatchFuture, WatchItem, Watcher};
 
 pub use etcdium_core::{
     Address, AddressError, AddressErrorKind, BackoffConfig, Cause, CauseKind, ClusterId, EndpointCause,
-    EndpointStatus, Error, ErrorKind, EtcdError, FrameError, GrpcCode, InvalidHead, InvalidRequest, Key,
-    KeyRange, LeaseId, MemberId, Metadata, Outcome, ProtocolError, Revision, Security, Stats, Target,
-    WrongServer, prefix_end,
+    EndpointStatus, Error, ErrorKind, EtcdError, Events, FrameError, GrpcCode, InvalidHead, InvalidRequest,
+    Key, KeyRange, LeaseId, MemberId, Metadata, Outcome, ProgressError, ProtocolError, Revision, Security,
+    Stats, Target, WatchError, WatchErrorKind, WrongServer, prefix_end,
 };
 pub use etcdium_proto as proto;

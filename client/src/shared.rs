@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Instant;
 
-use etcdium_core::{Address, Core, Event, OpKey};
+use etcdium_core::{Address, Core, Event, OpKey, WatchKey};
 
 use crate::Runtime;
 use crate::driver::Bell;
@@ -28,6 +29,8 @@ pub(crate) struct State {
     pub(crate) core: Core,
     /// Who waits for which operation.
     ops: Waiters,
+    /// Who waits for news of which watch.
+    watches: Waiters,
     /// Nobody drives the core any more.
     abandoned: bool,
 }
@@ -61,12 +64,27 @@ impl Waiters {
 
 impl Shared {
     pub(crate) fn new(core: Core, runtime: Arc<dyn Runtime>) -> Self {
-        let state = State { core, ops: Waiters::default(), abandoned: false };
+        let state = State { core, ops: Waiters::default(), watches: Waiters::default(), abandoned: false };
         Self { state: Mutex::new(state), bell: Arc::default(), runtime }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// Does something with the core under the lock, and has the driver do what the core wants done.
+    pub(crate) fn act<T>(&self, act: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let mut state = self.lock();
+        // Read under the lock, so that the core sees time in order.
+        let now = self.runtime.now();
+        let result = act(&mut state, now);
+        let rings = state.core.has_transmit();
+        state.discard_outputs();
+        drop(state);
+        if rings {
+            self.bell.ring(Bell::CALLER);
+        }
+        result
     }
 
     /// Closes the core. Idempotent.
@@ -83,6 +101,14 @@ impl Shared {
         state.discard_outputs();
         drop(state);
         self.bell.ring(Bell::CALLER);
+    }
+
+    /// Forgets a watch.
+    pub(crate) fn drop_watch(&self, watch: WatchKey) {
+        self.act(|state, now| {
+            state.watches.forget(watch.slot());
+            state.core.drop_watch(now, watch);
+        });
     }
 
     /// Replaces the endpoints.
@@ -115,6 +141,11 @@ impl State {
         self.ops.forget(op.slot());
     }
 
+    /// Remembers whom to wake when there is news of the watch.
+    pub(crate) fn wait_for_watch(&mut self, watch: WatchKey, waker: &Waker) {
+        self.watches.wait(watch.slot(), waker);
+    }
+
     /// Drains the core's events, moving the wakers of ended operations to `woken`.
     ///
     /// An event may name an operation cancelled meanwhile, whose slot has a new owner: that one is woken for nothing
@@ -123,6 +154,7 @@ impl State {
         while let Some(event) = self.core.poll_event() {
             match event {
                 Event::OpDone(op) => woken.extend(self.ops.take(op.slot())),
+                Event::WatchReadable(watch) => woken.extend(self.watches.take(watch.slot())),
                 _ => {}
             }
         }

@@ -7,7 +7,7 @@ mod get;
 mod op;
 mod put;
 mod response;
-mod selection;
+pub(crate) mod selection;
 mod txn;
 mod value;
 

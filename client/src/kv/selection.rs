@@ -4,7 +4,7 @@ use etcdium_core::{InvalidRequest, Key, KeyRange};
 
 /// A key, what it stands for, and whether the options agreed about that.
 #[derive(Clone, Debug)]
-pub(super) struct Selection {
+pub(crate) struct Selection {
     key: Key,
     scope: Scope,
     /// Two options that exclude each other.
@@ -13,7 +13,7 @@ pub(super) struct Selection {
 
 /// What a key stands for.
 #[derive(Clone, Debug)]
-pub(super) enum Scope {
+pub(crate) enum Scope {
     Single,
     Prefix,
     FromKey,
@@ -33,12 +33,12 @@ impl Scope {
 }
 
 impl Selection {
-    pub(super) fn single(key: Key) -> Self {
+    pub(crate) fn single(key: Key) -> Self {
         Self { key, scope: Scope::Single, conflict: None }
     }
 
     /// Two choices of different kinds are a conflict. Of the same kind, the last holds.
-    pub(super) fn choose(&mut self, scope: Scope) {
+    pub(crate) fn choose(&mut self, scope: Scope) {
         match (scope.option(), self.scope.option()) {
             (Some(option), Some(with)) if option != with => {
                 self.conflict.get_or_insert((option, with));
@@ -47,7 +47,7 @@ impl Selection {
         }
     }
 
-    pub(super) fn build(self) -> Result<KeyRange, InvalidRequest> {
+    pub(crate) fn build(self) -> Result<KeyRange, InvalidRequest> {
         if let Some((option, with)) = self.conflict {
             return Err(InvalidRequest::Conflict { option, with });
         }
@@ -90,4 +90,4 @@ macro_rules! selection_options {
     };
 }
 
-pub(super) use selection_options;
+pub(crate) use selection_options;

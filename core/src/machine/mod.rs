@@ -248,6 +248,11 @@ impl Core {
         self.transmits.pop_front()
     }
 
+    /// Whether [`poll_transmit`](Self::poll_transmit) has anything.
+    pub fn has_transmit(&self) -> bool {
+        !self.transmits.is_empty()
+    }
+
     /// The next hint. Anything that is done to the core may add to it.
     #[must_use = "an event tells which operation to take"]
     pub fn poll_event(&mut self) -> Option<Event> {

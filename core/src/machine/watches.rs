@@ -86,11 +86,11 @@ impl Core {
         next
     }
 
-    /// Whether the server has confirmed the watch at least once; `None` if the watch is over.
+    /// Whether the server has confirmed the watch at least once; `None` if it never did and the watch is over.
     pub fn is_watch_open(&mut self, watch: WatchKey) -> Option<bool> {
         let state = self.watches.get_mut(watch)?;
         state.unhint();
-        (!state.is_over()).then_some(state.opened)
+        (state.opened || !state.is_over()).then_some(state.opened)
     }
 
     /// The first revision of which the reader of a watch has taken nothing: from where another watch would go on. `None`

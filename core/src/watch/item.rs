@@ -10,11 +10,7 @@ use crate::{ClusterId, Error, GrpcCode, InvalidRequest, Revision};
 /// One thing a watch tells, from [`Core::watch_next`](crate::Core::watch_next).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all items are events: a box would cost each an allocation"
-)]
-pub enum WatchItem {
+pub enum WatchItem<E = mvccpb::Event> {
     /// The server has confirmed the watch. Given once, if asked for.
     Created {
         /// The revision of the server's store then, zero if it was not told. A watch that starts now begins behind it.
@@ -25,7 +21,7 @@ pub enum WatchItem {
         /// The revision: higher than that of any events before.
         revision: Revision,
         /// The events, in the server's order.
-        events: Events,
+        events: Events<E>,
     },
     /// Everything up to this revision has been given.
     Progress {
@@ -46,31 +42,53 @@ pub enum WatchItem {
 
 /// The events of one revision: at least one, a slice.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Events(Batch);
+pub struct Events<E = mvccpb::Event>(Batch<E>);
 
 // Most revisions have one event: it needs no memory of its own.
 #[derive(Clone, Debug, PartialEq)]
-enum Batch {
-    One(mvccpb::Event),
-    Many(Vec<mvccpb::Event>),
+enum Batch<E> {
+    One(E),
+    Many(Vec<E>),
 }
 
-impl From<mvccpb::Event> for Events {
-    fn from(event: mvccpb::Event) -> Self {
+impl<E> Events<E> {
+    /// A single event.
+    pub const fn one(event: E) -> Self {
         Self(Batch::One(event))
+    }
+
+    /// The same with each event converted. A list of events no smaller than what they become is converted in place.
+    pub fn map<T>(self, convert: impl Fn(E) -> T) -> Events<T> {
+        Events(match self.0 {
+            Batch::One(event) => Batch::One(convert(event)),
+            Batch::Many(events) => Batch::Many(events.into_iter().map(convert).collect()),
+        })
     }
 }
 
-impl From<Vec<mvccpb::Event>> for Events {
-    fn from(events: Vec<mvccpb::Event>) -> Self {
+impl<E> WatchItem<E> {
+    /// The same with each event converted.
+    pub fn map<T>(self, convert: impl Fn(E) -> T) -> WatchItem<T> {
+        match self {
+            Self::Created { revision } => WatchItem::Created { revision },
+            Self::Events { revision, events } => WatchItem::Events { revision, events: events.map(convert) },
+            Self::Progress { revision } => WatchItem::Progress { revision },
+            Self::Disconnected { cause } => WatchItem::Disconnected { cause },
+            Self::Resumed { from } => WatchItem::Resumed { from },
+        }
+    }
+}
+
+impl<E> From<Vec<E>> for Events<E> {
+    fn from(events: Vec<E>) -> Self {
         Self(Batch::Many(events))
     }
 }
 
-impl Deref for Events {
-    type Target = [mvccpb::Event];
+impl<E> Deref for Events<E> {
+    type Target = [E];
 
-    fn deref(&self) -> &[mvccpb::Event] {
+    fn deref(&self) -> &[E] {
         match &self.0 {
             Batch::One(event) => core::slice::from_ref(event),
             Batch::Many(events) => events,
@@ -80,18 +98,18 @@ impl Deref for Events {
 
 /// Takes the events out one by one. From [`Events`].
 #[derive(Debug)]
-pub struct IntoIter(Rest);
+pub struct IntoIter<E>(Rest<E>);
 
 #[derive(Debug)]
-enum Rest {
-    One(Option<mvccpb::Event>),
-    Many(std::vec::IntoIter<mvccpb::Event>),
+enum Rest<E> {
+    One(Option<E>),
+    Many(std::vec::IntoIter<E>),
 }
 
-impl Iterator for IntoIter {
-    type Item = mvccpb::Event;
+impl<E> Iterator for IntoIter<E> {
+    type Item = E;
 
-    fn next(&mut self) -> Option<mvccpb::Event> {
+    fn next(&mut self) -> Option<E> {
         match &mut self.0 {
             Rest::One(event) => event.take(),
             Rest::Many(events) => events.next(),
@@ -106,13 +124,13 @@ impl Iterator for IntoIter {
     }
 }
 
-impl ExactSizeIterator for IntoIter {}
+impl<E> ExactSizeIterator for IntoIter<E> {}
 
-impl IntoIterator for Events {
-    type Item = mvccpb::Event;
-    type IntoIter = IntoIter;
+impl<E> IntoIterator for Events<E> {
+    type Item = E;
+    type IntoIter = IntoIter<E>;
 
-    fn into_iter(self) -> IntoIter {
+    fn into_iter(self) -> IntoIter<E> {
         IntoIter(match self.0 {
             Batch::One(event) => Rest::One(Some(event)),
             Batch::Many(events) => Rest::Many(events.into_iter()),

@@ -60,6 +60,12 @@ impl WatchRequest {
         }
     }
 
+    /// Watches these keys instead.
+    pub fn range(mut self, range: impl Into<KeyRange>) -> Self {
+        self.range = range.into();
+        self
+    }
+
     /// Events from this revision on, past or future; zero stands for from now on. Default: from now on, that is behind
     /// the revision at which the server confirms the watch.
     pub fn from_revision(mut self, revision: Revision) -> Self {
@@ -99,9 +105,9 @@ impl WatchRequest {
         self
     }
 
-    /// Whether [`WatchItem::Created`](crate::WatchItem::Created) is given, once, as the first item. Default no.
-    pub fn created(mut self, tell: bool) -> Self {
-        self.created = tell;
+    /// [`WatchItem::Created`](crate::WatchItem::Created) is given, once, as the first item. Default no.
+    pub fn created(mut self) -> Self {
+        self.created = true;
         self
     }
 

@@ -270,7 +270,7 @@ impl Subscription {
                 break;
             }
             let whole = match events.next_if(|next| revision(next) == at) {
-                None => Events::from(event),
+                None => Events::one(event),
                 Some(second) => {
                     let mut siblings = vec![event, second];
                     siblings.extend(core::iter::from_fn(|| events.next_if(|next| revision(next) == at)));
@@ -420,5 +420,7 @@ fn revision(event: &mvccpb::Event) -> i64 {
 /// What an event takes in memory.
 fn cost(event: &mvccpb::Event) -> usize {
     let pair = |kv: &mvccpb::KeyValue| kv.key.len() + kv.value.len();
-    size_of::<WatchItem>() + event.kv.as_ref().map_or(0, pair) + event.prev_kv.as_ref().map_or(0, pair)
+    size_of::<WatchItem<mvccpb::Event>>()
+        + event.kv.as_ref().map_or(0, pair)
+        + event.prev_kv.as_ref().map_or(0, pair)
 }

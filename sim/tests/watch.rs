@@ -1,0 +1,129 @@
+//! Watches of the whole client over real sockets, against an etcd inside of this process.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic")]
+
+use std::time::Duration;
+
+use etcdium_sim::SimServer;
+use etcdium_smol::{Client, Revision, WatchError, WatchErrorKind, WatchItem, Watcher};
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let late = async {
+        smol::Timer::after(Duration::from_secs(60)).await;
+        panic!("the test does not end");
+    };
+    smol::block_on(smol::future::or(future, late))
+}
+
+async fn client(server: &SimServer) -> Client {
+    etcdium_smol::builder().endpoints(server.endpoints()).connect().await.unwrap()
+}
+
+/// The values of the next revision.
+async fn values(watcher: &mut Watcher) -> Vec<String> {
+    match watcher.next().await.unwrap().unwrap() {
+        WatchItem::Events { events, .. } => {
+            events.iter().map(|event| event.kv.value_str().unwrap().to_owned()).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn events_come_whole_and_in_order_and_the_watch_can_be_cancelled() {
+    let server = SimServer::start().unwrap();
+    block_on(async {
+        let client = client(&server).await;
+        let mut watcher = client.watch("k").prefix().prev_kv().await.unwrap();
+        client.put("k1", "a").await.unwrap();
+        client.put("other", "b").await.unwrap();
+        let both = [etcdium_smol::Put::new("k1", "c"), etcdium_smol::Put::new("k2", "d")];
+        client.txn().and_then(both).await.unwrap();
+        assert_eq!(values(&mut watcher).await, ["a"]);
+        assert_eq!(values(&mut watcher).await, ["c", "d"]);
+        assert_eq!(watcher.next_revision().unwrap().get(), server.revision() + 1);
+        let at = watcher.request_progress().await.unwrap();
+        assert_eq!(at.get(), server.revision());
+        watcher.cancel().await;
+        assert_eq!(client.stats().watches, 0);
+        assert_eq!(client.stats().watch_streams, 0);
+    });
+}
+
+#[test]
+fn nothing_is_lost_over_broken_connections_and_dead_members() {
+    let server = SimServer::builder().members(3).start().unwrap();
+    block_on(async {
+        let client = client(&server).await;
+        let mut watcher = client.watch("k").connection_notices().await.unwrap();
+        for round in 0..6 {
+            // It may fail on a connection that is cut, and be applied all the same.
+            let _ = client.put("k", format!("{round}")).timeout(Duration::from_secs(20)).await;
+            server.cut_connections(round % 3);
+            server.kill((round + 1) % 3);
+            server.restart((round + 1) % 3).unwrap();
+        }
+        while client.put("k", "end").await.is_err() {}
+        let history = client.watch("k").from_revision(Revision::new(1)).await.unwrap();
+        assert_eq!(until_end(&mut watcher).await, until_end(&mut { history }).await);
+    });
+}
+
+/// Revisions and values up to the end.
+async fn until_end(watcher: &mut Watcher) -> Vec<(Revision, String)> {
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|(_, value)| value != "end") {
+        if let WatchItem::Events { events, .. } = watcher.next().await.unwrap().unwrap() {
+            let value = |event: &etcdium_smol::Event| event.kv.value_str().unwrap().to_owned();
+            seen.extend(events.iter().map(|event| (event.revision(), value(event))));
+        }
+    }
+    seen
+}
+
+#[test]
+fn a_compacted_start_is_told() {
+    let server = SimServer::start().unwrap();
+    block_on(async {
+        let client = client(&server).await;
+        for n in 0..5 {
+            client.put("k", format!("{n}")).await.unwrap();
+        }
+        server.compact(4);
+        let mut watcher = client.watch("k").from_revision(Revision::new(2)).await.unwrap();
+        let error: WatchError = watcher.next().await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), &WatchErrorKind::Compacted { oldest: Revision::new(4) });
+        assert!(watcher.next().await.is_none());
+        let mut watcher = client.watch("k").from_revision(Revision::new(4)).await.unwrap();
+        assert_eq!(values(&mut watcher).await, ["2"]);
+    });
+}
+
+#[test]
+fn a_slow_reader_is_parked_and_loses_nothing() {
+    let server = SimServer::start().unwrap();
+    block_on(async {
+        let client = client(&server).await;
+        let mut slow = client.watch("k").max_buffer(2_000).await.unwrap();
+        let mut quick = client.watch("k").await.unwrap();
+        for n in 0..100 {
+            client.put("k", format!("{n}")).await.unwrap();
+            assert_eq!(values(&mut quick).await, [format!("{n}")]);
+        }
+        for n in 0..100 {
+            assert_eq!(values(&mut slow).await, [format!("{n}")]);
+        }
+    });
+}
+
+#[test]
+fn a_closed_client_ends_its_watches() {
+    let server = SimServer::start().unwrap();
+    block_on(async {
+        let client = client(&server).await;
+        let mut watcher = client.watch("k").await.unwrap();
+        client.close();
+        assert!(watcher.next().await.is_none());
+        assert_eq!(client.watch("k").await.unwrap_err().kind(), &WatchErrorKind::Closed);
+    });
+}
