@@ -44,6 +44,11 @@
 //! | `client-api-version` | 3.7 | |
 //! | endpoint that is asked | any that is up | `endpoint` of a request |
 //! | a member without a leader refuses, and the call moves on | writes and linearizable reads | `require_leader` of a request |
+//! | what a watch tells | puts and deletions from now on | [`Watch::from_revision`], [`Watch::no_puts`], [`Watch::no_deletes`] |
+//! | what is buffered for a slow watcher before it is parked | 16 MiB | [`Watch::max_buffer`] |
+//! | large responses to watches are split, and joined again | yes | [`Watch::fragment`] |
+//! | a watch leaves a member without a leader | yes | [`Watch::require_leader`] |
+//! | time a watch waits for its confirmation | no limit | |
 //! | what is sent again | reads; writes only if provably not applied | |
 //! | reads | linearizable, of the latest revision | [`Get::serializable`], [`Get::revision`] |
 //! | order and number of pairs read | by key, ascending; all | [`Get::sort`], [`Get::limit`] |
@@ -92,7 +97,7 @@ pub use lease::{
 pub use request::{Bound, ResponseFuture, Unbound};
 pub use response::{KeyValue, ResponseHeader};
 pub use runtime::{BoxFuture, ConnectError, Io, Runtime, SpawnError, Timer};
-pub use watch::{Event, EventKind, Watch, WatchFuture, WatchItem, Watcher};
+pub use watch::{Event, EventKind, ListItem, ListWatch, ListWatcher, Watch, WatchFuture, WatchItem, Watcher};
 
 pub use etcdium_core::{
     Address, AddressError, AddressErrorKind, BackoffConfig, Cause, CauseKind, ClusterId, EndpointCause,

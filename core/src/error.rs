@@ -8,7 +8,7 @@ use etcdium_proto::Method;
 
 use crate::etcd_error::Advice;
 use crate::grpc::{GrpcCode, InvalidHead};
-use crate::{Address, AddressError, Cause, EtcdError, FrameError};
+use crate::{Address, AddressError, Cause, EtcdError, FrameError, WatchError, WatchErrorKind};
 
 /// Why an operation failed.
 ///
@@ -69,6 +69,8 @@ pub enum ErrorKind {
     },
     /// The server broke the protocol.
     Protocol(ProtocolError),
+    /// A watch ended: from a [`WatchError`].
+    Watch(WatchErrorKind),
 }
 
 /// Whether a failed call can have changed anything.
@@ -262,6 +264,18 @@ impl From<AddressError> for Error {
     }
 }
 
+impl From<WatchError> for Error {
+    /// What can be said by other kinds is said by them; the rest is [`ErrorKind::Watch`].
+    fn from(error: WatchError) -> Self {
+        match error.kind {
+            WatchErrorKind::Invalid(invalid) => invalid.into(),
+            WatchErrorKind::TooLarge { size, limit } => ErrorKind::RequestTooLarge { size, limit }.into(),
+            WatchErrorKind::Closed => ErrorKind::Closed.into(),
+            kind => ErrorKind::Watch(kind).into(),
+        }
+    }
+}
+
 impl From<ErrorKind> for Error {
     /// An error of this kind with [`Outcome::NotApplied`], for tests and fakes.
     fn from(kind: ErrorKind) -> Self {
@@ -314,6 +328,7 @@ impl fmt::Display for Error {
                 write!(f, "received a message of {size} bytes, larger than the limit of {limit}")?;
             }
             (ErrorKind::Protocol(error), _) => error.fmt(f)?,
+            (ErrorKind::Watch(kind), _) => write!(f, "the watch ended: {kind}")?,
         }
         if let (Some(endpoint), true) = (self.endpoint(), self.inner.causes.is_empty()) {
             write!(f, " [{endpoint}]")?;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use etcdium_sim::SimServer;
-use etcdium_smol::{Client, Revision, WatchError, WatchErrorKind, WatchItem, Watcher};
+use etcdium_smol::{Client, ListItem, Revision, WatchError, WatchErrorKind, WatchItem, Watcher};
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let late = async {
@@ -125,5 +125,38 @@ fn a_closed_client_ends_its_watches() {
         client.close();
         assert!(watcher.next().await.is_none());
         assert_eq!(client.watch("k").await.unwrap_err().kind(), &WatchErrorKind::Closed);
+    });
+}
+
+#[test]
+fn a_follower_reads_the_state_again_when_its_past_is_compacted() {
+    let server = SimServer::start().unwrap();
+    block_on(async {
+        let client = client(&server).await;
+        for n in 0..2_500 {
+            client.put(format!("k{n:04}"), "v").await.unwrap();
+        }
+        let mut follower = client.list_and_watch("k").await.unwrap();
+        assert_eq!(follower.take_snapshot().len(), 2_500);
+        client.delete("k0000").await.unwrap();
+        let item = follower.next().await.unwrap().unwrap();
+        assert!(matches!(item, ListItem::Events { .. }));
+        assert!(item.into_events()[0].is_delete());
+
+        // The server is away while its past is compacted.
+        server.kill(0);
+        server.restart(0).unwrap();
+        client.put("k0001", "w").timeout(Duration::from_secs(20)).await.unwrap();
+        let (mut gone, mut put) = (0, 0);
+        client.delete("k0002").await.unwrap();
+        server.compact(server.revision());
+        while gone < 1 {
+            for event in follower.next().await.unwrap().unwrap().into_events() {
+                gone += usize::from(event.is_delete() && event.kv.key == "k0002");
+                put += usize::from(event.is_modify() && event.kv.key == "k0001");
+            }
+        }
+        assert_eq!((gone, put), (1, 1));
+        assert_eq!(follower.revision().get(), server.revision());
     });
 }

@@ -147,6 +147,11 @@ impl Watch {
         self.set(|request| request.metadata(metadata))
     }
 
+    pub(super) fn with_keys(mut self, keys: Selection) -> Self {
+        self.keys = keys;
+        self
+    }
+
     fn set(mut self, set: impl FnOnce(WatchRequest) -> WatchRequest) -> Self {
         self.request = set(self.request);
         self

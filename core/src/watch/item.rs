@@ -222,32 +222,35 @@ impl WatchError {
     }
 }
 
-impl fmt::Display for WatchError {
+impl fmt::Display for WatchErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            WatchErrorKind::Compacted { oldest } => {
-                write!(f, "the revisions before {oldest} are compacted")?;
-                match self.next {
-                    Some(next) => write!(f, ", and the watch was at {next}"),
-                    None => Ok(()),
-                }
-            }
-            WatchErrorKind::ClusterReset { cluster_id, revision } => {
+        match self {
+            Self::Compacted { oldest } => write!(f, "the revisions before {oldest} are compacted"),
+            Self::ClusterReset { cluster_id, revision } => {
                 write!(f, "the history was replaced: cluster {cluster_id} is at revision {revision} now")
             }
-            WatchErrorKind::Unauthorized { reason } => write!(f, "not allowed: {reason}"),
-            WatchErrorKind::Refused { code, reason } => write!(f, "refused ({code}): {reason}"),
-            WatchErrorKind::Inconsistent { revision } => {
+            Self::Unauthorized { reason } => write!(f, "not allowed: {reason}"),
+            Self::Refused { code, reason } => write!(f, "refused ({code}): {reason}"),
+            Self::Inconsistent { revision } => {
                 write!(
                     f,
                     "the server sent an event of revision {revision} after it had said that it would not"
                 )
             }
-            WatchErrorKind::Invalid(invalid) => invalid.fmt(f),
-            WatchErrorKind::TooLarge { size, limit } => {
+            Self::Invalid(invalid) => invalid.fmt(f),
+            Self::TooLarge { size, limit } => {
                 write!(f, "the request has {size} bytes, more than the limit of {limit}")
             }
-            WatchErrorKind::Closed => f.write_str("the client is closed"),
+            Self::Closed => f.write_str("the client is closed"),
+        }
+    }
+}
+
+impl fmt::Display for WatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.next {
+            Some(next) => write!(f, "{}; the watch was at revision {next}", self.kind),
+            None => self.kind.fmt(f),
         }
     }
 }
