@@ -1,4 +1,5 @@
-//! Any bytes a client may send to the served model: no panic, its connection ends, and the next one is answered.
+//! Any bytes a client may send to the served model: no panic, its connection ends, the next one is answered, and nothing
+//! is left over at the end.
 
 use std::fmt;
 use std::io;
@@ -119,6 +120,9 @@ pub fn client_bytes(data: &[u8]) {
     let serve_all = |socket| smol::block_on(runner.0.run(serve(socket, host.clone(), 0)));
     serve_all(Socket::new(says, usize::from(shape >> 1).max(1), 0));
     assert!(answers(&serve_all), "the next client is not served");
+    host.stop();
+    while runner.0.try_tick() {}
+    assert!(runner.0.is_empty(), "a task outlives the connections and the host");
 }
 
 /// Whether a put is answered.

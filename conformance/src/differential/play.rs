@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use etcdium_proto::etcdserverpb::watch_request::RequestUnion;
 use etcdium_proto::etcdserverpb::*;
+use etcdium_sim::model::{V3_6, Version, WatchRules};
 use prost::Message;
 
 use super::answer::{Answer, Kind, revision};
@@ -19,8 +20,8 @@ use super::real::Real;
 const PATIENCE: Duration = Duration::from_secs(4);
 /// The server looks for watches that are behind every 100 ms.
 const CATCH_UP: Duration = Duration::from_millis(500);
-/// After this it has looked for sure.
-const LOOKED: Duration = Duration::from_millis(300);
+/// Between two looks at whether it has.
+const LOOK: Duration = Duration::from_millis(5);
 /// After this a request for progress that is not answered was dropped.
 const DROPPED: Duration = Duration::from_millis(60);
 
@@ -63,14 +64,15 @@ pub(super) struct Pair {
     pub(super) real: Real,
     logs: [(Log, Log); STREAMS],
     known: Known,
-    /// When a watch was last made that begins in the past.
-    behind: Option<Instant>,
+    /// A watch was made that may begin in the past.
+    behind: bool,
+    rules: WatchRules,
 }
 
 impl Pair {
-    pub(super) fn new(model: Model, real: Real, checks_sorting: bool) -> Self {
-        let known = Known { revision: 1, compacted: 0, checks_sorting };
-        Self { model, real, logs: Default::default(), known, behind: None }
+    pub(super) fn new(model: Model, real: Real, version: Version) -> Self {
+        let known = Known { revision: 1, compacted: 0, checks_sorting: version >= V3_6 };
+        Self { model, real, logs: Default::default(), known, behind: false, rules: WatchRules::of(version) }
     }
 
     /// Runs those operations of a script.
@@ -140,11 +142,8 @@ impl Pair {
 
     fn call(&mut self, call: &Call) -> Result<(), Differ> {
         if let Call::Compact(_) = call {
-            // What watches have not caught up with by now they lose or not by chance. That they have does not show while
-            // there is no event for them.
-            if let Some(made) = self.behind.take() {
-                std::thread::sleep(LOOKED.saturating_sub(made.elapsed()));
-            }
+            // What watches have not caught up with by now they lose or not by chance.
+            self.catch_up()?;
             self.settle()?;
         }
         let (model, real) = self.both(call);
@@ -152,8 +151,32 @@ impl Pair {
         self.learn(&model);
         if let (Call::Compact(request), Answer::Compact(_)) = (call, &model) {
             self.known.compacted = request.revision;
+            if self.rules.compaction_drops_deletion && !request.physical {
+                // Refused, but only when the first one has removed what it removes.
+                let again = CompactionRequest { physical: true, ..*request };
+                let (model, real) = self.both(&Call::Compact(again));
+                same(&model, &real)?;
+            }
         }
         Ok(())
+    }
+
+    /// Waits until no watch of the real server is behind. On a stream that does not show while there is no event for it.
+    fn catch_up(&mut self) -> Result<(), Differ> {
+        if !std::mem::take(&mut self.behind) {
+            return Ok(());
+        }
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let behind = self.real.watches_behind().map_err(|error| lost(&error))?;
+            if behind == 0 {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(("no watch is behind".to_owned(), format!("{behind} watches are behind")));
+            }
+            std::thread::sleep(LOOK);
+        }
     }
 
     fn brief(&mut self, grant: &LeaseGrantRequest) -> Result<(), Differ> {
@@ -197,7 +220,7 @@ impl Pair {
                 return self.progress(stream, &message);
             }
             Some(RequestUnion::CreateRequest(ref create)) if create.start_revision != 0 => {
-                self.behind = Some(Instant::now());
+                self.behind = true;
             }
             _ => {}
         }
@@ -303,6 +326,6 @@ fn same(model: &Answer, real: &Answer) -> Result<(), Differ> {
     if model == real { Ok(()) } else { Err((format!("{model:?}"), format!("{real:?}"))) }
 }
 
-fn lost(trouble: &super::grpc::Trouble) -> Differ {
+fn lost(trouble: &impl fmt::Display) -> Differ {
     ("goes on".to_owned(), trouble.to_string())
 }

@@ -1,5 +1,6 @@
 //! The real server's side.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,10 +10,12 @@ use etcdium_sim::model::Status;
 use super::answer::{Answer, Identity, Kind, join};
 use super::grpc::{Connection, Stream, Trouble};
 use super::operation::STREAMS;
+use crate::etcd::http;
 
 /// A connection to a real server and its open streams.
 #[derive(Debug)]
 pub(super) struct Real {
+    address: SocketAddr,
     connection: Connection,
     streams: [Option<(Kind, Stream, bool)>; STREAMS],
     identity: Identity,
@@ -21,7 +24,7 @@ pub(super) struct Real {
 impl Real {
     pub(super) fn open(address: SocketAddr) -> Result<Self, Trouble> {
         let connection = Connection::open(address)?;
-        Ok(Self { connection, streams: [const { None }; STREAMS], identity: Identity::default() })
+        Ok(Self { address, connection, streams: [const { None }; STREAMS], identity: Identity::default() })
     }
 
     pub(super) fn unary(&self, kind: Kind, message: &Bytes) -> Answer {
@@ -53,6 +56,15 @@ impl Real {
         }
     }
 
+    /// How many watches of the server have not caught up with its history (its gauge of "unsynced slow watchers").
+    pub(super) fn watches_behind(&self) -> io::Result<u64> {
+        let metrics = http::get(self.address, "/metrics")?;
+        let mut lines = metrics.lines();
+        let count = lines.find_map(|line| line.strip_prefix("etcd_debugging_mvcc_slow_watcher_total "));
+        let count = count.and_then(|count| count.trim().parse().ok());
+        count.ok_or_else(|| io::Error::other("the server does not tell how many watches are behind"))
+    }
+
     /// Collects what a stream has delivered until the condition holds of it; false when it does not in this time.
     pub(super) fn collect(
         &mut self,
@@ -60,7 +72,7 @@ impl Real {
         time: Duration,
         mut more: impl FnMut(Vec<Answer>) -> bool,
     ) -> bool {
-        let Self { connection, streams, identity } = self;
+        let Self { connection, streams, identity, .. } = self;
         let Some((kind, stream, told)) = &mut streams[stream] else { return more(Vec::new()) };
         connection.wait_until(time, || {
             let mut answers: Vec<Answer> =

@@ -8,7 +8,7 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The body of a GET, when the status is 200. Any other status is an error that shows the body.
-pub(super) fn get(server: SocketAddr, path: &str) -> io::Result<String> {
+pub(crate) fn get(server: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&server, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;

@@ -21,7 +21,7 @@ mod cluster;
 mod config;
 mod error;
 mod flags;
-mod http;
+pub(crate) mod http;
 mod member;
 mod ports;
 mod process;
