@@ -7,7 +7,7 @@
 //! | the world's state and its loop over time | `mod.rs`, `queue.rs` |
 //! | steps carried out, faults that last | `steps.rs` |
 //! | the client's side: operations, the driver's duties | `client.rs`, `request.rs` |
-//! | the network: connections, requests there, news back | `network.rs`, `answers.rs` |
+//! | the network: connections, requests there, answers back | `lines.rs`, `network.rs`, `answers.rs` |
 //! | one whole run, from the script to its verdict | `run.rs` |
 //! | watches and leases, by a scripted client | `scripted/` |
 //! | many runs, shrinking, printing | `campaign.rs`, `shrink.rs`, `trace.rs` |
@@ -17,6 +17,7 @@ mod campaign;
 mod client;
 mod front;
 mod generate;
+mod lines;
 mod network;
 mod queue;
 mod records;
@@ -53,7 +54,8 @@ pub use trace::TraceMode;
 use answers::Heads;
 use client::Handle;
 use front::Front;
-use network::{Happening, Line, Place, Stream};
+use lines::Line;
+use network::{Happening, Place, Stream};
 use queue::Queue;
 use request::Known;
 use trace::Trace;
