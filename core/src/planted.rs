@@ -41,6 +41,26 @@ pub enum Planted {
     LeaderNotAsked,
     /// Whatever runs out of time is said to be applied or not, nobody knows.
     NeverSure,
+    /// A watch is resumed behind the revision of the latest header, which is ahead of the events while a server catches up.
+    ResumesFromHeader,
+    /// Fragments that a broken stream left are kept, and joined with what comes later.
+    FragmentsKept,
+    /// A watch is resumed at its last event, which is given again.
+    RepeatsAfterResume,
+    /// An answer to a request for progress is taken to include watches created after the request was sent.
+    ProgressTooEarly,
+    /// Answers to requests for progress are believed where they may overtake events: etcd 3.4.
+    UntrustedProgress,
+    /// The server is not told that a watch is given up.
+    CancelLost,
+    /// A watch that its user has cancelled is created again when its stream breaks before the server has confirmed.
+    CancelledRevived,
+    /// Ids of watches are used again.
+    IdReused,
+    /// The word of a member that is behind is taken for the proof that the history was replaced.
+    LaggardBelieved,
+    /// A parked watch is resumed one revision too late.
+    ParkedSkips,
 }
 
 impl Planted {
@@ -61,6 +81,16 @@ impl Planted {
         Self::BackoffFloor,
         Self::LeaderNotAsked,
         Self::NeverSure,
+        Self::ResumesFromHeader,
+        Self::FragmentsKept,
+        Self::RepeatsAfterResume,
+        Self::ProgressTooEarly,
+        Self::UntrustedProgress,
+        Self::CancelLost,
+        Self::CancelledRevived,
+        Self::IdReused,
+        Self::LaggardBelieved,
+        Self::ParkedSkips,
     ];
 }
 

@@ -103,12 +103,16 @@ impl Core {
             return None;
         }
         let watch = hub.queue.pop_first()?;
+        #[cfg(etcdium_planted)]
+        if self.config.has(crate::Planted::IdReused) {
+            return Some((hub.new_id() % 3 + 1, watch));
+        }
         Some((hub.new_id(), watch))
     }
 
     fn creation(&self, id: i64, watch: WatchKey) -> Option<WatchMessage> {
         let state = self.watches.get(watch)?;
-        Some(message(RequestUnion::CreateRequest(state.request.creation(id, state.next()))))
+        Some(message(RequestUnion::CreateRequest(state.request.creation(id, state.resume()))))
     }
 
     fn create(&mut self, key: HubKey, id: i64, watch: WatchKey) {
@@ -133,6 +137,10 @@ impl Core {
         line.cancelling.insert(id, waiting);
         let stream = line.stream;
         let cancel = message(RequestUnion::CancelRequest(WatchCancelRequest { watch_id: id }));
+        #[cfg(etcdium_planted)]
+        if self.config.has(crate::Planted::CancelLost) {
+            return;
+        }
         // An id always fits, and unknown ones are not answered.
         let _fits = self.send_own::<Watch>(stream, &cancel, false);
     }
@@ -232,6 +240,10 @@ impl Core {
             return Ok(());
         }
         let Some(state) = self.watches.get_mut(watch) else { return Ok(()) };
+        #[cfg(etcdium_planted)]
+        {
+            state.header = state.header.max(response.header.unwrap_or_default().revision);
+        }
         match state.receive(response.events, response.fragment) {
             Received::Taken => {}
             Received::Full => self.park(key, id, watch),
@@ -410,7 +422,10 @@ impl Core {
         let creating = line.creating.iter().filter_map(|creation| creation.watch);
         for watch in line.live.values().copied().chain(creating) {
             let Some(state) = self.watches.get_mut(watch) else { continue };
-            if state.phase == Phase::Cancelling {
+            let over = state.phase == Phase::Cancelling;
+            #[cfg(etcdium_planted)]
+            let over = over && !self.config.has(crate::Planted::CancelledRevived);
+            if over {
                 self.end_watch(watch, Ok(()));
                 continue;
             }
@@ -421,6 +436,16 @@ impl Core {
             self.hint_watch(watch);
         }
         for watch in line.cancelling.into_values().flatten() {
+            #[cfg(etcdium_planted)]
+            if let (true, Some(state), Some(hub)) = (
+                self.config.has(crate::Planted::CancelledRevived),
+                self.watches.get_mut(watch),
+                self.hubs.get_mut(key),
+            ) {
+                state.lost(error);
+                hub.queue.insert(watch);
+                continue;
+            }
             self.end_watch(watch, Ok(()));
         }
     }
@@ -544,6 +569,9 @@ impl Core {
         let (answered, connection) = (line.answered, line.connection);
         let watches: Vec<WatchKey> = line.live.values().copied().collect();
         if self.keeps_order(connection) == Some(true) {
+            #[cfg(etcdium_planted)]
+            let answered =
+                if self.config.has(crate::Planted::ProgressTooEarly) { u64::MAX } else { answered };
             for watch in watches {
                 let Some(state) = self.watches.get_mut(watch) else { continue };
                 if matches!(state.phase, Phase::Live { unasked, .. } if unasked < answered)

@@ -29,6 +29,10 @@ impl Core {
         };
         let key = self.hub_of(lane);
         let watch = self.watches.insert(Subscription::new(request, key, Backoff::new(self.config.retry)));
+        #[cfg(etcdium_planted)]
+        if let Some(state) = self.watches.get_mut(watch) {
+            state.planted = self.config.planted;
+        }
         if let Some(hub) = self.hubs.get_mut(key) {
             hub.watches += 1;
             hub.queue.insert(watch);

@@ -108,6 +108,11 @@ pub(crate) struct Subscription {
     ask: Option<Ask>,
     /// Repetitions dropped.
     repeated: u64,
+    #[cfg(etcdium_planted)]
+    pub(crate) planted: Option<crate::Planted>,
+    /// The latest revision in a header.
+    #[cfg(etcdium_planted)]
+    pub(crate) header: i64,
 }
 
 impl Subscription {
@@ -131,7 +136,20 @@ impl Subscription {
             hinted: false,
             ask: None,
             repeated: 0,
+            #[cfg(etcdium_planted)]
+            planted: None,
+            #[cfg(etcdium_planted)]
+            header: 0,
         }
+    }
+
+    /// From where the server is asked to go on.
+    pub(crate) fn resume(&self) -> Option<Revision> {
+        #[cfg(etcdium_planted)]
+        if self.planted == Some(crate::Planted::ResumesFromHeader) && self.header > 0 {
+            return self.next.map(|next| Revision::new(next.max(self.header + 1)));
+        }
+        self.next()
     }
 
     /// The first revision not in the queue.
@@ -196,7 +214,19 @@ impl Subscription {
     /// The stream broke. What was not whole is dropped: it comes again.
     pub(crate) fn lost(&mut self, cause: &Error) {
         self.phase = Phase::Queued;
+        #[cfg(etcdium_planted)]
+        if self.planted == Some(crate::Planted::RepeatsAfterResume) && self.next == Some(self.last_event + 1)
+        {
+            self.next = Some(self.last_event);
+        }
+        #[cfg(etcdium_planted)]
+        let kept = match self.planted {
+            Some(crate::Planted::FragmentsKept) => core::mem::take(&mut self.parts),
+            _ => Vec::new(),
+        };
         self.parts.clear();
+        #[cfg(etcdium_planted)]
+        self.parts.extend(kept);
         // Nobody needs to be told before the watch began, nor twice, nor more than fits.
         if self.opened && self.request.notices && !self.cut && self.has_room(SMALL) {
             self.cut = true;
@@ -209,6 +239,10 @@ impl Subscription {
         self.phase = phase;
         self.parts.clear();
         if self.phase == Phase::Parked {
+            #[cfg(etcdium_planted)]
+            if self.planted == Some(crate::Planted::ParkedSkips) {
+                self.next = self.next.map(|next| next.saturating_add(1));
+            }
             self.answer(Err(ProgressError::Behind));
         }
     }
@@ -249,7 +283,10 @@ impl Subscription {
         let (Some(first), Some(last)) = (events.first().map(revision), events.last().map(revision)) else {
             return Received::Taken;
         };
-        if first <= 0 || !events.is_sorted_by_key(revision) {
+        let sorted = events.is_sorted_by_key(revision);
+        #[cfg(etcdium_planted)]
+        let sorted = sorted || self.planted == Some(crate::Planted::FragmentsKept);
+        if first <= 0 || !sorted {
             return Received::Disordered;
         }
         if first == last {
@@ -289,7 +326,14 @@ impl Subscription {
         if self.next.is_some_and(|next| revision < next) {
             // Some servers send events older than asked for (etcd issue 20221): those mean nothing. But what was told to
             // be complete on this very stream must be.
-            if revision >= self.began && revision > self.last_event {
+            let contradicts = revision >= self.began && revision > self.last_event;
+            #[cfg(etcdium_planted)]
+            let contradicts = contradicts
+                && !matches!(
+                    self.planted,
+                    Some(crate::Planted::ProgressTooEarly | crate::Planted::UntrustedProgress)
+                );
+            if contradicts {
                 return Err(Received::Inconsistent(Revision::new(revision)));
             }
             self.repeated += events.len() as u64;
