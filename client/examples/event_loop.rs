@@ -10,8 +10,12 @@ use std::time::{Duration, Instant};
 
 use etcdium_client::embed::{Action, Transport};
 use etcdium_client::proto::{Response, UnaryRequest};
-use etcdium_client::{Address, Compare, ConnectError, Get, GetResponse, Put, Target, Txn, TxnResponse};
-use etcdium_core::{CallOptions, Config, Core, EndpointStatus, Event, Op};
+use etcdium_client::{
+    Address, Compare, ConnectError, Get, GetResponse, KeyRange, Put, Revision, Target, Txn, TxnResponse,
+};
+use etcdium_core::{
+    CallOptions, Config, Core, EndpointStatus, Event, Op, WatchItem, WatchKey, WatchNext, WatchRequest,
+};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
@@ -23,9 +27,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rounds: u32 = arguments.next().map_or(Ok(1), |rounds| rounds.parse())?;
 
     let mut event_loop = EventLoop::new(endpoint.parse()?)?;
+    // It lives through whatever happens to the server.
+    let watch = event_loop.core.watch(Instant::now(), WatchRequest::new(KeyRange::single(COUNTER)));
+    while event_loop.core.is_watch_open(watch) == Some(false) {
+        event_loop.run()?;
+        event_loop.wait(None)?;
+    }
     for round in 1..=rounds {
         let begin = Instant::now();
-        match play(&mut event_loop, round) {
+        match play(&mut event_loop, watch, round) {
             Ok(text) => println!("round {round}: {text}, in {:.1?}", begin.elapsed()),
             Err(error) if round == rounds => return Err(error),
             Err(error) => println!("round {round}: {error}"),
@@ -39,8 +49,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A hundred puts at once, a get, and a transaction that checks and sets.
-fn play(event_loop: &mut EventLoop, round: u32) -> Result<String, Box<dyn Error>> {
+/// A hundred puts at once, a get, and a transaction that checks and sets, which the watch then tells.
+fn play(event_loop: &mut EventLoop, watch: WatchKey, round: u32) -> Result<String, Box<dyn Error>> {
     let now = Instant::now();
     let mut puts = Vec::new();
     for n in 0..100 {
@@ -59,7 +69,9 @@ fn play(event_loop: &mut EventLoop, round: u32) -> Result<String, Box<dyn Error>
     let txn = Txn::new().when([unchanged]).and_then([Put::new(COUNTER, (count + 1).to_string())]);
     let txn = TxnResponse::try_from(event_loop.call(&txn.into_request()?)?)?;
     let counted = if txn.succeeded { "counted" } else { "somebody else counted" };
-    Ok(format!("100 puts, {counted} to {}, revision {}", count + 1, txn.header.revision))
+    let revision = txn.header.revision;
+    let told = if txn.succeeded { event_loop.follow(watch, revision)? } else { 0 };
+    Ok(format!("100 puts, {counted} to {}, revision {revision}, {told} changes watched", count + 1))
 }
 
 /// The loop: what etcdium decides stands in `core` and `transport`, what the operating system gives in `poll`.
@@ -97,6 +109,27 @@ impl EventLoop {
                 return Ok(result?);
             }
             self.wait(None)?;
+        }
+    }
+
+    /// Reads a watch up to this revision. Says how many revisions it told.
+    fn follow(&mut self, watch: WatchKey, until: Revision) -> Result<u64, Box<dyn Error>> {
+        let mut told = 0;
+        loop {
+            match self.core.watch_next(Instant::now(), watch) {
+                Some(WatchNext::Item(WatchItem::Events { revision, .. })) => {
+                    told += 1;
+                    if revision >= until {
+                        return Ok(told);
+                    }
+                }
+                Some(WatchNext::Item(_)) => {}
+                Some(WatchNext::End(result)) => {
+                    result?;
+                    return Ok(told);
+                }
+                None => self.wait(None)?,
+            }
         }
     }
 
