@@ -2,6 +2,7 @@
 //!
 //! * [`differential`] compares the model etcd of `etcdium-sim` with a real one.
 //! * [`etcd`] provides server binaries and starts real clusters of them.
+//! * [`proxy`] stands between clients and servers and breaks connections.
 //! * [`scenario`] holds the cases, each written once for every runtime.
 //! * [`suite`] runs them, for the test target `live` and for the program `etcdium-conformance`.
 
@@ -9,6 +10,7 @@
 
 pub mod differential;
 pub mod etcd;
+pub mod proxy;
 pub mod report;
 pub mod scenario;
 pub mod suite;

@@ -33,4 +33,5 @@ pub use cluster::Cluster;
 pub use config::{ClusterConfig, Topology};
 pub use error::LaunchError;
 pub use member::Member;
+pub(crate) use ports::Port;
 pub use shared::{Shared, shared, shared_version};

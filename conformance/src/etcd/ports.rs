@@ -14,13 +14,13 @@ const RANGE: Range<u16> = 20_000..32_000;
 /// A server binds the TCP port itself, so it cannot be held by a TCP socket. The UDP port of the same number serves as
 /// the lock instead: it is exclusive across threads, processes and users, and freed by the kernel with the process.
 #[derive(Debug)]
-pub(super) struct Port {
+pub(crate) struct Port {
     number: u16,
     _lock: UdpSocket,
 }
 
 impl Port {
-    pub(super) fn reserve() -> io::Result<Self> {
+    pub(crate) fn reserve() -> io::Result<Self> {
         let count = RANGE.end - RANGE.start;
         // Random keys, so that launchers started together do not walk the same way.
         let start = (RandomState::new().hash_one(()) % u64::from(count)) as u16;
@@ -42,11 +42,11 @@ impl Port {
         Ok(Self { number, _lock: lock })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.number).into()
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 }
