@@ -26,7 +26,7 @@ const USAGE: &str = "usage: etcdium-conformance <command>
   differential [--etcd 3.4|3.5|3.6|3.7|EXACT] [--scripts N] [--seed S] [--operations N] [--replay I,J,...]
                                   run the same random scripts against the model etcd and a real one and compare every
                                   answer; with --replay only those operations of the script S, on fresh servers
-  etcd [3.4|3.5|3.6|3.7|EXACT]    provide an etcd server binary and print its path
+  etcd [3.4|3.5|3.6|3.7|EXACT]    provide an etcd server binary and print its path; 3.7-gofail is built with failpoints
   examples                        run the examples of etcdium-client against a live etcd";
 
 /// Enough to use the time in which cases wait for servers; they hardly compute.

@@ -1,5 +1,5 @@
-//! `cargo xtask etcd [3.4|3.5|3.6|3.7|EXACT]`: provides an etcd server binary and prints its path. The work is done by
-//! the conformance program, which offers the same to users.
+//! `cargo xtask etcd [3.4|3.5|3.6|3.7|EXACT]`: provides an etcd server binary and prints its path; `3.7-gofail` is one
+//! that is built with failpoints. The work is done by the conformance program, which offers the same to users.
 
 use crate::Outcome;
 use crate::cargo::{cargo, run as run_command};

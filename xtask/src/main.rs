@@ -24,12 +24,12 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 const USAGE: &str = "usage: cargo xtask <task>
 
   demo [--embedded]                  start etcd and use it from every runtime; embedded: the model etcd
-  test [--only STEP|CASE] [--runtime NAME|all] [--etcd VERSION]
+  test [--only STEP|CASE] [--runtime NAME|all] [--etcd VERSION|all]
                                      everything CI checks
   bench [--quick] [--json FILE] ...  measure against other clients
   sim [--seeds N] [--seed S] [--jobs J] [--trace] [--planted] ...
                                      the core in its simulated world, seed by seed
-  etcd [3.4|3.5|3.6|3.7|EXACT]       provide an etcd server binary and print its path
+  etcd [3.4|3.5|3.6|3.7|EXACT]       provide an etcd server binary and print its path; 3.7-gofail: with failpoints
   fuzz [--seconds N]                 feed anything to parsers, core and driver, N (30) seconds each
   codegen [--check]                  generate the protobuf messages, or check that they are up to date
 

@@ -33,6 +33,7 @@ impl Topology {
 pub struct ClusterConfig {
     pub(super) topology: Topology,
     pub(super) unix_sockets: bool,
+    pub(super) failpoints: bool,
     request: Option<Request>,
     fsync: bool,
     flags: Vec<(String, String)>,
@@ -51,7 +52,14 @@ impl ClusterConfig {
 
     /// A cluster of the given shape.
     pub fn new(topology: Topology) -> Self {
-        let config = Self { topology, unix_sockets: false, request: None, fsync: false, flags: Vec::new() };
+        let config = Self {
+            topology,
+            unix_sockets: false,
+            failpoints: false,
+            request: None,
+            fsync: false,
+            flags: Vec::new(),
+        };
         config.flag("heartbeat-interval", 100).flag("election-timeout", 1000)
     }
 
@@ -73,6 +81,14 @@ impl ClusterConfig {
     #[must_use]
     pub fn unix_sockets(mut self) -> Self {
         self.unix_sockets = true;
+        self
+    }
+
+    /// Run a server that was built with failpoints, of the minor that is asked for, 3.5 or later; see
+    /// [`Member::set_failpoint`](super::Member::set_failpoint).
+    #[must_use]
+    pub fn failpoints(mut self) -> Self {
+        self.failpoints = true;
         self
     }
 
@@ -105,10 +121,12 @@ impl ClusterConfig {
     }
 
     pub(super) fn provide(&self) -> Result<Provisioned, LaunchError> {
-        Ok(match &self.request {
-            Some(request) => provision::provide(request)?,
-            None => provision::default()?,
-        })
+        let request = match &self.request {
+            Some(request) => request.clone(),
+            None => provision::asked()?,
+        };
+        let request = if self.failpoints { request.with_failpoints() } else { request };
+        Ok(provision::provide(&request)?)
     }
 
     /// The flags of every member for this binary, with `changes` made to them.

@@ -52,7 +52,7 @@ pub enum LaunchError {
 }
 
 impl LaunchError {
-    pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         |error| Self::Io { doing: doing.into(), error: Arc::new(error) }
     }
 }

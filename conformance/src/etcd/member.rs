@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::ports::Port;
-use super::process::{Process, TICK};
+use super::process::{FAILPOINTS, Process, TICK, tail};
 use super::provision::Provisioned;
 use super::watchdog::Watchdog;
-use super::{ClusterConfig, LaunchError, http};
+use super::{ClusterConfig, LaunchError, http, metrics};
 
 /// How long a server may take to end after SIGTERM: a leader first hands over, open streams are drained.
 const GRACE: Duration = Duration::from_secs(20);
@@ -37,6 +37,8 @@ pub struct Member {
     client: Port,
     peer: Port,
     socket: Option<String>,
+    /// Where failpoints are set, if it has any.
+    failpoints: Option<Port>,
     /// The flags that make it this member of this cluster.
     identity: Vec<String>,
     process: Mutex<Option<Process>>,
@@ -54,6 +56,7 @@ impl Member {
         Ok(Self {
             client: port()?,
             peer: port()?,
+            failpoints: common.config.failpoints.then(port).transpose()?,
             common,
             name,
             folder,
@@ -106,6 +109,10 @@ impl Member {
     /// Where it listens for other members.
     pub fn peer_address(&self) -> SocketAddr {
         self.peer.address()
+    }
+
+    pub(super) fn failpoints_address(&self) -> Option<SocketAddr> {
+        self.failpoints.as_ref().map(Port::address)
     }
 
     /// The path of its Unix socket, when the cluster was configured with
@@ -203,7 +210,9 @@ impl Member {
             // A killed server leaves it, and etcd 3.4 takes it for one in use. At the first start it is not there.
             let _ = fs::remove_file(socket);
         }
-        let started = Process::start(watchdog, &etcd.path, &arguments, &self.folder, &self.log_file());
+        let failpoints = self.failpoints.as_ref().map(|port| (FAILPOINTS, port.address().to_string()));
+        let (environment, log) = (failpoints.as_slice(), self.log_file());
+        let started = Process::start(watchdog, &etcd.path, &arguments, environment, &self.folder, &log);
         *process = Some(started.map_err(LaunchError::io(format!("starting etcd {}", self.name)))?);
         Ok(())
     }
@@ -289,6 +298,16 @@ impl Member {
             .map_err(LaunchError::io(format!("metrics of etcd {}", self.name)))
     }
 
+    /// One of its metrics: the sum over all series of this name that carry these labels, and maybe others. `None` if it
+    /// has no such series; counters with labels have none before they count for the first time.
+    ///
+    /// # Errors
+    ///
+    /// [`LaunchError::Io`] when it does not answer in a second.
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Result<Option<f64>, LaunchError> {
+        Ok(metrics::sum(&self.metrics()?, name, labels))
+    }
+
     /// The file that gets everything it prints, over all its restarts.
     pub fn log_file(&self) -> PathBuf {
         self.folder.join("log")
@@ -296,10 +315,7 @@ impl Member {
 
     /// The last lines of its log.
     pub fn log_tail(&self, lines: usize) -> String {
-        let log = fs::read(self.log_file()).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let all: Vec<&str> = log.lines().collect();
-        all[all.len().saturating_sub(lines)..].join("\n")
+        tail(&self.log_file(), lines)
     }
 
     fn act(&self, action: impl FnOnce(&mut Process) -> std::io::Result<()>) -> Result<(), LaunchError> {

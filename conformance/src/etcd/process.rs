@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, thread};
+use std::{env, fs, thread};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
@@ -15,6 +15,9 @@ use super::watchdog::Watchdog;
 /// Waits for the word before it becomes the server: it must not run before the watchdog knows of it. When this process
 /// is killed between the two, the shell reads the end of the pipe and ends.
 const GATE: &str = r#"read -r go && exec "$0" "$@" </dev/null"#;
+
+/// The variable by which a server with failpoints is told where to listen for them.
+pub(super) const FAILPOINTS: &str = "GOFAIL_HTTP";
 
 /// How often a condition is looked at while it is waited for.
 pub(super) const TICK: Duration = Duration::from_millis(10);
@@ -30,11 +33,12 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Runs `binary` in `folder`, with what it prints appended to `log`.
+    /// Runs `binary` in `folder`, with `environment` added to its own, and with what it prints appended to `log`.
     pub(super) fn start(
         watchdog: &'static Watchdog,
         binary: &Path,
         arguments: &[String],
+        environment: &[(&str, String)],
         folder: &Path,
         log: &Path,
     ) -> io::Result<Self> {
@@ -56,6 +60,7 @@ impl Process {
                 command.env_remove(name);
             }
         }
+        command.env_remove(FAILPOINTS).envs(environment.iter().map(|(name, value)| (name, value)));
         let child = command.spawn()?;
         // From here on an early return drops, and so kills, the process.
         let mut process = Self { child, watchdog, ended: None, stopped: false };
@@ -136,4 +141,12 @@ impl Drop for Process {
             self.watchdog.release(self.pid());
         }
     }
+}
+
+/// The last lines of a log.
+pub(super) fn tail(log: &Path, lines: usize) -> String {
+    let log = fs::read(log).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let all: Vec<&str> = log.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
 }

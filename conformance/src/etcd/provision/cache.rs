@@ -85,6 +85,9 @@ impl Locked<'_> {
     /// Moves a tool from the scratch folder to where it is kept, at once.
     pub(super) fn keep_tool(&self, binary: &Path, name: &str) -> io::Result<PathBuf> {
         let place = self.tool(name);
+        if let Some(folder) = place.parent() {
+            fs::create_dir_all(folder)?;
+        }
         fs::rename(binary, &place)?;
         Ok(place)
     }

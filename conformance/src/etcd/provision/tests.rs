@@ -130,3 +130,23 @@ fn a_build_of_the_wrong_version_is_refused() {
     let error = folder.provisioner(None).provide(&Request::Exact(Version::new(3, 7, 3))).unwrap_err();
     assert!(error.to_string().contains("build with Go: it supplies etcd 3.7.2"), "{error}");
 }
+
+#[test]
+fn failpoints_are_built_or_the_reason_is_told() {
+    let folder = Folder::new("failpoints");
+    // Neither the named binary nor the cached one will do.
+    let named = folder.etcd("mine", "3.7.3");
+    folder.etcd("cache/3.7.3/etcd", "3.7.3");
+    let error = folder.provisioner(Some(&named)).provide(&Request::Failpoints(Minor::V3_7)).unwrap_err();
+    let text = error.to_string();
+    for part in
+        ["no etcd 3.7.3 with failpoints could be provided", "`go` is not installed", "Install Go 1.26"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let error = folder.provisioner(None).provide(&Request::Failpoints(Minor::V3_4)).unwrap_err();
+    assert!(error.to_string().contains("they begin with 3.5"), "{error}");
+    let built = folder.etcd("cache/3.7.3-gofail/etcd", "3.7.3");
+    let found = folder.provisioner(None).provide(&Request::Failpoints(Minor::V3_7)).unwrap();
+    assert_eq!((found.path, found.source, found.note), (built, Source::Cache, None));
+}

@@ -97,6 +97,8 @@ pub enum Request {
     Minor(Minor),
     /// This version and no other.
     Exact(Version),
+    /// The pinned release of a minor, 3.5 or later, built with failpoints.
+    Failpoints(Minor),
 }
 
 /// A minor release that has a pinned exact version.
@@ -151,9 +153,18 @@ impl Request {
     pub fn pinned(&self) -> Version {
         match self {
             Self::Default => Minor::V3_7.pinned(),
-            Self::Minor(minor) => minor.pinned(),
+            Self::Minor(minor) | Self::Failpoints(minor) => minor.pinned(),
             Self::Exact(version) => version.clone(),
         }
+    }
+
+    /// The same release with failpoints: the pinned one of the minor, also for an exact version, and 3.7 for a version
+    /// of an unknown minor.
+    #[must_use]
+    pub fn with_failpoints(&self) -> Self {
+        let pinned = self.pinned();
+        let minor = Minor::ALL.into_iter().find(|minor| minor.pinned().same_minor(&pinned));
+        Self::Failpoints(minor.unwrap_or(Minor::V3_7))
     }
 
     /// Whether `version` may be given for this request.
@@ -162,6 +173,7 @@ impl Request {
             Self::Default => true,
             Self::Minor(minor) => minor.pinned().same_minor(version),
             Self::Exact(exact) => exact == version,
+            Self::Failpoints(minor) => minor.pinned() == *version,
         }
     }
 }
@@ -172,21 +184,30 @@ impl fmt::Display for Request {
             Self::Default => write!(f, "{} (the default)", self.pinned()),
             Self::Minor(minor) => minor.fmt(f),
             Self::Exact(version) => version.fmt(f),
+            Self::Failpoints(minor) => write!(f, "{minor}{FAILPOINTS}"),
         }
     }
 }
 
+/// What follows the minor where failpoints are wanted.
+const FAILPOINTS: &str = "-gofail";
+
 impl FromStr for Request {
     type Err = ParseRequestError;
 
-    /// Reads `default`, `3.4`, `3.5`, `3.6`, `3.7` or an exact version; a leading `v` is allowed.
+    /// Reads `default`, `3.4`, `3.5`, `3.6`, `3.7`, one of these with `-gofail`, or an exact version; a leading `v` is
+    /// allowed.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "default" {
             return Ok(Self::Default);
         }
         let plain = text.strip_prefix('v').unwrap_or(text);
-        if let Some(minor) = Minor::ALL.into_iter().find(|minor| minor.to_string() == plain) {
+        let named = |name: &str| Minor::ALL.into_iter().find(|minor| minor.to_string() == name);
+        if let Some(minor) = named(plain) {
             return Ok(Self::Minor(minor));
+        }
+        if let Some(minor) = plain.strip_suffix(FAILPOINTS).and_then(named) {
+            return Ok(Self::Failpoints(minor));
         }
         plain.parse().map(Self::Exact).map_err(|_| ParseRequestError { text: text.to_owned() })
     }
@@ -237,12 +258,23 @@ mod tests {
             ("3.7", "3.7.3"),
             ("3.5.9", "3.5.9"),
             ("v3.5.9", "3.5.9"),
+            ("3.7-gofail", "3.7.3"),
         ] {
             assert_eq!(text.parse::<Request>().unwrap().pinned().to_string(), pinned);
         }
         for text in ["", "3", "3.3", "3.8", "latest", "3.7.3/../x"] {
             assert!(text.parse::<Request>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn failpoints_are_asked_for_by_minor() {
+        let failpoints = Request::Failpoints(Minor::V3_5);
+        assert_eq!("3.5-gofail".parse::<Request>().unwrap(), failpoints);
+        assert_eq!(failpoints.to_string(), "3.5-gofail");
+        assert_eq!(Request::Exact(Version::new(3, 5, 9)).with_failpoints(), failpoints);
+        assert_eq!(Request::Default.with_failpoints(), Request::Failpoints(Minor::V3_7));
+        assert!(!failpoints.accepts(&Version::new(3, 5, 9)));
     }
 
     #[test]
