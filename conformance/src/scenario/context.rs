@@ -8,8 +8,9 @@ use etcdium_client::{Client, Delete, GetResponse, Revision};
 
 use super::simulated::{self, Machine};
 use super::subject::{Call, Sending};
-use super::{Failure, Request, Runtime, Setup, Subject, pause};
-use crate::etcd::{Cluster, Member};
+use super::{Failure, Front, Request, Runtime, Setup, Subject, pause};
+use crate::etcd::{Cluster, GrpcProxy, Member};
+use crate::proxy::Proxy;
 
 /// How often [`Context::eventually`] looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -25,8 +26,24 @@ struct Inner {
     runtime: Runtime,
     subject: Subject,
     endpoints: Vec<String>,
+    direct: Vec<String>,
     servers: Servers,
+    front: Front,
     prefix: String,
+}
+
+/// What a run of a case is given.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) servers: Servers,
+    /// Where the case reaches them.
+    pub(crate) endpoints: Vec<String>,
+    /// Where they really are.
+    pub(crate) direct: Vec<String>,
+    /// What stands between.
+    pub(crate) front: Front,
+    /// What the case's keys begin with.
+    pub(crate) prefix: String,
 }
 
 /// Who serves a case.
@@ -42,16 +59,13 @@ pub(crate) enum Servers {
 
 impl Context {
     /// Surroundings with a subject for all endpoints. Called on the runtime.
-    pub(crate) fn new(
-        runtime: Runtime,
-        endpoints: Vec<String>,
-        servers: Servers,
-        prefix: String,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn new(runtime: Runtime, surroundings: Surroundings) -> Result<Self, Failure> {
+        let Surroundings { servers, endpoints, direct, front, prefix } = surroundings;
         // A case without servers makes its own subjects; this one is never used.
         let known = if endpoints.is_empty() { vec!["127.0.0.1:1".to_owned()] } else { endpoints.clone() };
         let subject = runtime.open(&Setup::new(known))?;
-        Ok(Self { inner: Arc::new(Inner { runtime, subject, endpoints, servers, prefix }) })
+        let inner = Inner { runtime, subject, endpoints, direct, servers, front, prefix };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The case's own key of this name: its prefix and the name.
@@ -68,9 +82,37 @@ impl Context {
         response.kvs.iter().map(name).collect()
     }
 
-    /// The URLs of the servers.
+    /// The URLs of the servers, or of what the case has before them.
     pub fn endpoints(&self) -> &[String] {
         &self.inner.endpoints
+    }
+
+    /// The URLs of the servers themselves, around all proxies.
+    pub fn direct_endpoints(&self) -> &[String] {
+        &self.inner.direct
+    }
+
+    /// The proxy before one server, which is the case's alone.
+    ///
+    /// # Errors
+    /// There is none: the case is not marked to need it.
+    pub fn proxy(&self, index: usize) -> Result<&Proxy, Failure> {
+        let proxy = self.inner.front.proxies.get(index);
+        proxy.ok_or_else(|| Failure::new("the case wants a proxy, but is not marked so"))
+    }
+
+    /// All its proxies, in the order of the servers. None if the case is not marked to need them.
+    pub fn proxies(&self) -> &[Proxy] {
+        &self.inner.front.proxies
+    }
+
+    /// etcd's own proxy before the servers.
+    ///
+    /// # Errors
+    /// There is none: the case is not marked to need it.
+    pub fn grpc_proxy(&self) -> Result<&GrpcProxy, Failure> {
+        let proxy = self.inner.front.grpc_proxy.as_ref();
+        proxy.ok_or_else(|| Failure::new("the case wants a grpc-proxy, but is not marked so"))
     }
 
     /// The case's subject, which knows all endpoints.
@@ -181,6 +223,35 @@ impl Context {
             return self.kill(index).await;
         }
         self.member(index, Member::terminate).await
+    }
+
+    /// Stops one member's process, which keeps its connections and answers nothing until [`thaw`](Self::thaw).
+    ///
+    /// # Errors
+    /// That of [`Context::cluster`], or it does not run.
+    pub async fn freeze(&self, index: usize) -> Result<(), Failure> {
+        self.member(index, Member::pause).await
+    }
+
+    /// Lets one member's process go on.
+    ///
+    /// # Errors
+    /// That of [`Context::cluster`], or it does not run.
+    pub async fn thaw(&self, index: usize) -> Result<(), Failure> {
+        self.member(index, Member::resume).await
+    }
+
+    /// One member's metric; see [`Member::metric`].
+    ///
+    /// # Errors
+    /// That of [`Context::cluster`], or it does not answer.
+    pub async fn metric(
+        &self,
+        index: usize,
+        name: &'static str,
+        labels: &'static [(&'static str, &'static str)],
+    ) -> Result<Option<f64>, Failure> {
+        self.member(index, move |member| member.metric(name, labels)).await
     }
 
     /// Waits until a member leads, at most 20 s, and says which.

@@ -17,6 +17,7 @@ mod answer;
 mod context;
 mod event_loop;
 mod failure;
+mod front;
 mod kv;
 mod pause;
 mod request;
@@ -27,10 +28,11 @@ mod txn;
 
 pub use answer::{only, text};
 pub use context::Context;
-pub(crate) use context::Servers;
+pub(crate) use context::{Servers, Surroundings};
 pub use event_loop::EventLoop;
 pub use failure::{Failure, failed, refused, some};
 pub(crate) use failure::{check, check_eq, describe};
+pub(crate) use front::Front;
 pub use pause::join_all;
 pub use request::Request;
 pub use runtime::{Runtime, UnknownRuntime};
@@ -69,6 +71,10 @@ pub enum Need {
     Flags,
     /// The typed client: it shows what the client does beyond the messages.
     Client,
+    /// A [`Proxy`](crate::proxy::Proxy) of its own before each server: [`Context::proxy`].
+    Proxy,
+    /// etcd's own grpc-proxy before the servers, which it reaches in no other way: [`Context::grpc_proxy`].
+    GrpcProxy,
 }
 
 impl Need {
@@ -79,7 +85,8 @@ impl Need {
             Self::WholeStore => Some("reads or deletes keys outside its prefix"),
             Self::Compaction => Some("compacts the history"),
             Self::Quiet => Some("needs a store that nobody else writes to"),
-            Self::Since(..) | Self::Flags | Self::Client => None,
+            Self::GrpcProxy => Some("starts an etcd grpc-proxy before the servers"),
+            Self::Since(..) | Self::Flags | Self::Client | Self::Proxy => None,
         }
     }
 }
@@ -162,6 +169,10 @@ impl Scenario {
         match self.topology {
             Topology::Own(_) => Some("needs a server with settings of its own"),
             _ if self.needs.contains(&Need::Flags) => Some("changes the flags of a server"),
+            _ if self.needs.contains(&Need::Proxy) => Some("puts proxies before the servers"),
+            _ if self.needs.contains(&Need::GrpcProxy) => {
+                Some("starts an etcd grpc-proxy before the servers")
+            }
             _ => None,
         }
     }
@@ -208,7 +219,9 @@ mod tests {
     fn what_needs_nothing_special_shares_its_servers() {
         for case in all() {
             assert_eq!(case.is_exclusive(), case.forbids_foreign().is_some(), "{}", case.id);
-            assert!(!(case.controls() && matches!(case.topology, Topology::None)), "{}", case.id);
+            let servers = [Need::Control, Need::Proxy, Need::GrpcProxy];
+            let wants = servers.iter().any(|need| case.needs.contains(need));
+            assert!(!(wants && matches!(case.topology, Topology::None)), "{}", case.id);
         }
     }
 

@@ -14,7 +14,8 @@ use etcdium_client::proto::etcdserverpb::StatusRequest;
 use crate::etcd::Member;
 use crate::etcd::provision::{self, Provisioned, Version};
 use crate::scenario::{
-    self, Context, Failure, Need, Runtime, Scenario, Servers as Serving, Setup, Simulation, Topology,
+    self, Context, Failure, Front, Need, Runtime, Scenario, Servers as Serving, Setup, Simulation,
+    Surroundings, Topology,
 };
 
 pub use crate::etcd::provision::Request;
@@ -214,11 +215,14 @@ impl Suite {
             },
         };
         let cluster = taken.as_ref().map(|taken| taken.cluster().clone());
+        let fronted = Front::new(trial.case, &endpoints, cluster.as_deref());
         let prefix = format!("{PREFIX}{}/{}/{}/", self.token, trial.case.name(), trial.runtime);
         let begin = Instant::now();
         let servers = cluster.map_or(Serving::Foreign, Serving::Real);
-        let body = body(trial, endpoints, servers, prefix);
-        let mut outcome = guard(|| trial.runtime.block_on(body));
+        let mut outcome = fronted.and_then(|(front, fronted)| {
+            let surroundings = Surroundings { servers, endpoints: fronted, direct: endpoints, front, prefix };
+            guard(|| trial.runtime.block_on(body(trial, surroundings)))
+        });
         let time = begin.elapsed();
         if let (Err(failure), Some(taken)) = (&mut outcome, &taken) {
             let logs = taken.cluster().members().iter().map(log);
@@ -236,13 +240,8 @@ impl Suite {
 }
 
 /// A case's body with its surroundings and its time limit.
-async fn body(
-    Trial { case, runtime }: Trial,
-    endpoints: Vec<String>,
-    servers: Serving,
-    prefix: String,
-) -> Result<(), Failure> {
-    let context = Context::new(runtime, endpoints, servers, prefix)?;
+async fn body(Trial { case, runtime }: Trial, surroundings: Surroundings) -> Result<(), Failure> {
+    let context = Context::new(runtime, surroundings)?;
     match scenario::within(case.limit, case.run(context)).await {
         Some(outcome) => outcome,
         None => Err(Failure::new(format!("not over after {:?}", case.limit))),
@@ -279,7 +278,9 @@ fn run_simulated(simulation: &Simulation, trial: Trial) -> Result<(), Failure> {
     let machine = simulation.machine();
     // Nothing that differs between runs.
     let prefix = format!("{PREFIX}{}/", trial.case.name());
-    let body = body(trial, machine.endpoints(), Serving::Simulated(machine.clone()), prefix);
+    let servers = Serving::Simulated(machine.clone());
+    let (endpoints, direct, front) = (machine.endpoints(), machine.endpoints(), Front::default());
+    let body = body(trial, Surroundings { servers, endpoints, direct, front, prefix });
     guard(|| simulation.run(body)?)
 }
 
