@@ -11,6 +11,7 @@ struct Filter {
     /// A step, or the beginning of case names.
     only: Option<String>,
     runtime: Option<String>,
+    /// A version, or `all`.
     etcd: Option<String>,
 }
 
@@ -53,16 +54,15 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     let mut filter = Filter::default();
     let mut args = args.iter();
     while let Some(arg) = args.next() {
-        let slot =
-            match arg.as_str() {
-                "--only" => &mut filter.only,
-                "--runtime" => &mut filter.runtime,
-                "--etcd" => &mut filter.etcd,
-                _ => return Err(format!(
-                    "{arg}: usage: cargo xtask test [--only STEP|CASE] [--runtime NAME|all] [--etcd VERSION]"
-                )
-                .into()),
-            };
+        let slot = match arg.as_str() {
+            "--only" => &mut filter.only,
+            "--runtime" => &mut filter.runtime,
+            "--etcd" => &mut filter.etcd,
+            _ => return Err(format!(
+                "{arg}: usage: cargo xtask test [--only STEP|CASE] [--runtime NAME|all] [--etcd VERSION|all]"
+            )
+            .into()),
+        };
         *slot = Some(args.next().ok_or_else(|| format!("{arg} needs a value"))?.clone());
     }
     let named = STEPS.iter().find(|step| filter.only.as_deref() == Some(step.name));
@@ -138,7 +138,38 @@ fn doctest() -> Outcome {
     run_command(&mut cargo(&["test", "--workspace", "--all-features", "--locked", "--doc"]))
 }
 
+/// The versions of etcd that are asked for, one after the other: none is the default one, `all` is every minor.
+fn versions(filter: &Filter) -> Vec<Option<&str>> {
+    match filter.etcd.as_deref() {
+        Some("all") => MINORS.map(Some).to_vec(),
+        version => vec![version],
+    }
+}
+
+/// Every minor of etcd that there are servers for.
+const MINORS: [&str; 4] = ["3.4", "3.5", "3.6", "3.7"];
+
+/// Runs a command for every version, also after one for which it failed.
+fn for_versions(filter: &Filter, run: impl Fn(Option<&str>) -> Outcome) -> Outcome {
+    let mut failed = Vec::new();
+    for version in versions(filter) {
+        if let Some(version) = version {
+            println!("--- etcd {version}");
+        }
+        if let Err(error) = run(version) {
+            failed.push(
+                version.map_or_else(|| error.to_string(), |version| format!("etcd {version}: {error}")),
+            );
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ").into()) }
+}
+
 fn live(filter: &Filter) -> Outcome {
+    for_versions(filter, |version| live_on(filter, version))
+}
+
+fn live_on(filter: &Filter, version: Option<&str>) -> Outcome {
     let mut command = cargo(&["test", "-p", "etcdium-conformance", "--locked", "--test", "live"]);
     if filter.only.is_none() {
         command.args(["--test", "launcher", "--test", "etcdctl"]);
@@ -146,7 +177,7 @@ fn live(filter: &Filter) -> Outcome {
     if let Some(runtime) = &filter.runtime {
         command.env("ETCDIUM_RUNTIME", runtime);
     }
-    if let Some(version) = &filter.etcd {
+    if let Some(version) = version {
         command.env("ETCDIUM_ETCD_VERSION", version);
     }
     if let Some(only) = &filter.only {
@@ -156,11 +187,13 @@ fn live(filter: &Filter) -> Outcome {
 }
 
 fn differential(filter: &Filter) -> Outcome {
-    let mut command = cargo(&["test", "-p", "etcdium-conformance", "--locked", "--test", "differential"]);
-    if let Some(version) = &filter.etcd {
-        command.env("ETCDIUM_ETCD_VERSION", version);
-    }
-    run_command(&mut command)
+    for_versions(filter, |version| {
+        let mut command = cargo(&["test", "-p", "etcdium-conformance", "--locked", "--test", "differential"]);
+        if let Some(version) = version {
+            command.env("ETCDIUM_ETCD_VERSION", version);
+        }
+        run_command(&mut command)
+    })
 }
 
 fn examples() -> Outcome {
