@@ -1,5 +1,6 @@
 //! Conformance suite of the etcdium etcd client against live etcd.
 //!
+//! * [`chaos`] strikes the members of a cluster at random.
 //! * [`differential`] compares the model etcd of `etcdium-sim` with a real one.
 //! * [`etcd`] provides server binaries and starts real clusters of them.
 //! * [`proxy`] stands between clients and servers and breaks connections.
@@ -8,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chaos;
 pub mod differential;
 pub mod etcd;
 pub mod proxy;

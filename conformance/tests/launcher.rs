@@ -8,12 +8,15 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use etcdium_client::Put;
+use etcdium_conformance::chaos::{Chaos, Step};
 use etcdium_conformance::etcd::provision::{Minor, Request};
-use etcdium_conformance::etcd::{Cluster, ClusterConfig, LaunchError, Member, Topology, shared};
+use etcdium_conformance::etcd::{Cluster, ClusterConfig, GrpcProxy, LaunchError, Member, Topology, shared};
+use etcdium_conformance::scenario::{Runtime, Setup};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 /// Longer than anything takes on a busy machine.
@@ -303,4 +306,93 @@ fn nothing_is_left_when_the_process_ends_with_a_shared_cluster() -> io::Result<(
     assert!(other.process.wait()?.success());
     other.leaves_nothing();
     Ok(())
+}
+
+#[test]
+fn metrics_are_read() {
+    let cluster = ClusterConfig::single().start().unwrap();
+    let member = &cluster.members()[0];
+    assert_eq!(member.metric("etcd_debugging_mvcc_watcher_total", &[]).unwrap(), Some(0.0));
+    assert_eq!(member.metric("no_such_metric", &[]).unwrap(), None);
+    let puts = || member.metric("etcd_mvcc_put_total", &[]).unwrap().unwrap();
+    let before = puts();
+    gateway(member, "/v3/kv/put", r#"{"key":"a2V5","value":"dmFsdWU="}"#);
+    assert_eq!(puts(), before + 1.0);
+    let put = [("grpc_service", "etcdserverpb.KV"), ("grpc_method", "Put"), ("grpc_code", "OK")];
+    assert_eq!(member.metric("grpc_server_handled_total", &put).unwrap(), Some(1.0));
+}
+
+#[test]
+fn a_failpoint_is_set_and_cleared() {
+    let cluster = ClusterConfig::single().failpoints().start().unwrap();
+    let member = &cluster.members()[0];
+    let names = member.failpoints().unwrap();
+    for name in ["beforeSendWatchResponse", "beforeLookupWhenLeaseTimeToLive"] {
+        assert!(names.iter().any(|known| known == name), "{names:?}");
+    }
+    let lease = gateway(member, "/v3/lease/grant", r#"{"ID":"7","TTL":"60"}"#);
+    assert!(lease.contains(r#""ID":"7""#), "{lease}");
+    let asked = || {
+        let begin = Instant::now();
+        let answer = gateway(member, "/v3/lease/timetolive", r#"{"ID":"7"}"#);
+        assert!(answer.contains(r#""grantedTTL":"60""#), "{answer}");
+        begin.elapsed()
+    };
+    let delay = Duration::from_secs(2);
+    member.set_failpoint("beforeLookupWhenLeaseTimeToLive", r#"sleep("2s")"#).unwrap();
+    assert!(asked() >= delay);
+    member.clear_failpoint("beforeLookupWhenLeaseTimeToLive").unwrap();
+    // On a machine so busy that it takes as long without, a second try tells.
+    assert!(asked() < delay || asked() < delay);
+    assert!(member.clear_failpoint("beforeLookupWhenLeaseTimeToLive").is_err());
+    assert!(member.set_failpoint("noSuchFailpoint", "panic").is_err());
+
+    let plain = ClusterConfig::single().start().unwrap();
+    let error = plain.members()[0].failpoints().unwrap_err();
+    assert!(error.to_string().contains("not configured with failpoints"), "{error}");
+}
+
+/// A put by etcd's proxy, read from a member, and the proxy's end.
+fn is_proxied(minor: Minor) {
+    let cluster = ClusterConfig::single().version(Request::Minor(minor)).start().unwrap();
+    let proxy = GrpcProxy::start(&cluster).unwrap();
+    let status = Runtime::Tokio.block_on({
+        let setup = Setup::new([proxy.endpoint()]);
+        async move { Runtime::Tokio.open(&setup).unwrap().send(Put::new("key", "value")).await }
+    });
+    status.unwrap();
+    let got = gateway(&cluster.members()[0], "/v3/kv/range", r#"{"key":"a2V5"}"#);
+    assert!(got.contains("dmFsdWU="), "{got}");
+    let (pid, address) = (proxy.pid().unwrap(), proxy.address());
+    proxy.kill();
+    assert!(is_gone(pid) && proxy.pid().is_none());
+    proxy.restart().unwrap();
+    let pid = proxy.pid().unwrap();
+    drop(proxy);
+    assert!(is_gone(pid) && refuses(address));
+}
+
+#[test]
+fn the_grpc_proxy_of_3_4_serves() {
+    is_proxied(Minor::V3_4);
+}
+
+#[test]
+fn the_grpc_proxy_of_3_7_serves() {
+    is_proxied(Minor::V3_7);
+}
+
+#[test]
+fn chaos_reigns_and_is_undone() {
+    let cluster = Arc::new(ClusterConfig::three().start().unwrap());
+    let proxies = Chaos::proxies(&cluster).unwrap();
+    let chaos = Chaos::start(Arc::clone(&cluster), Arc::clone(&proxies), 2).unwrap();
+    let strikes = || chaos.performed().iter().filter(|done| matches!(done.step, Step::Strike(_))).count();
+    eventually("five blows", || strikes() >= 5);
+    assert!(chaos.stop().unwrap().len() >= 10);
+    for (member, proxy) in cluster.members().iter().zip(&*proxies) {
+        member.check_health().unwrap();
+        let answer = ask(TcpStream::connect(proxy.address()).unwrap(), "GET /health HTTP/1.0\r\n\r\n");
+        assert!(answer.contains(r#""health":"true""#), "{answer}");
+    }
 }
