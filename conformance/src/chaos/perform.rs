@@ -96,7 +96,9 @@ impl Drop for Chaos {
 impl Field {
     fn run(&self, seed: u64, stopped: &Receiver<()>) -> Result<(), LaunchError> {
         let outcome = self.follow(Schedule::new(seed, self.cluster.members().len()), stopped);
-        outcome.and(self.heal_all())
+        // After a failure as well.
+        let healed = self.heal_all();
+        outcome.and(healed)
     }
 
     fn follow(&self, mut schedule: Schedule, stopped: &Receiver<()>) -> Result<(), LaunchError> {

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use etcdium_client::{Compare, EtcdError, Get, Grant, LeaseId, Put, Revoke, Txn};
 
+use crate::proxy::{Direction, Proxy};
 use crate::scenario::{
-    Context, Failure, Need, Scenario, Topology, check, check_eq, only, refused, some, text,
+    Context, Failure, Need, Scenario, Setup, Topology, check, check_eq, only, refused, some, text,
 };
 
 pub(super) const CASES: &[Scenario] = &[
@@ -14,6 +15,16 @@ pub(super) const CASES: &[Scenario] = &[
     Scenario::new("KV-023", Topology::OneMember, "what is put is got", |ctx| Box::pin(kv_023(ctx))),
     Scenario::new("KV-023", Topology::ThreeMembers, "what is put is got", |ctx| Box::pin(kv_023(ctx)))
         .variant("3N"),
+    Scenario::new("KV-023", Topology::ThreeMembers, "what is put is got, by slow ways that break", |ctx| {
+        Box::pin(kv_023_proxy(ctx))
+    })
+    .variant("proxy")
+    .needs(&[Need::Proxy]),
+    Scenario::new("KV-023", Topology::OneMember, "what is put is got, by etcd's grpc-proxy", |ctx| {
+        Box::pin(kv_023_grpc_proxy(ctx))
+    })
+    .variant("grpc-proxy")
+    .needs(&[Need::GrpcProxy]),
     Scenario::new("KV-029", Topology::OneMember, "overwriting makes the next revision and version", |ctx| {
         Box::pin(kv_029(ctx))
     })
@@ -56,6 +67,26 @@ async fn kv_004(ctx: Context) -> Result<(), Failure> {
 }
 
 /// Over plain connections; the TLS variants come with TLS.
+async fn kv_023_proxy(ctx: Context) -> Result<(), Failure> {
+    for proxy in ctx.proxies() {
+        proxy.set_latency(Direction::ToClient, Duration::from_millis(20));
+    }
+    kv_023(ctx.clone()).await?;
+    let delivered = |proxy: &Proxy| proxy.counts().delivered(Direction::ToClient);
+    check!(ctx.proxies().iter().any(|proxy| delivered(proxy) > 0), "the proxies have seen nothing");
+    ctx.proxies().iter().for_each(Proxy::reset);
+    kv_023(ctx).await
+}
+
+async fn kv_023_grpc_proxy(ctx: Context) -> Result<(), Failure> {
+    check_eq!(ctx.endpoints(), [ctx.grpc_proxy()?.endpoint()]);
+    kv_023(ctx.clone()).await?;
+    // And it is in the server itself.
+    let direct = ctx.open(&Setup::new(ctx.direct_endpoints()))?;
+    check_eq!(text(&only(direct.send(Get::new(ctx.key("foo"))).await?)?.value), "bar");
+    Ok(())
+}
+
 async fn kv_023(ctx: Context) -> Result<(), Failure> {
     let key = ctx.key("foo");
     ctx.send(Put::new(&key, "bar")).await?;
