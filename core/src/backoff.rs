@@ -38,6 +38,11 @@ impl Backoff {
         Self { config, attempts: 0 }
     }
 
+    /// A series of so many attempts.
+    pub(crate) const fn after(config: BackoffConfig, attempts: u32) -> Self {
+        Self { config, attempts }
+    }
+
     /// The wait before the next attempt, which is counted.
     pub(crate) fn next_delay(&mut self, rng: &mut Rng) -> Duration {
         let factor = 2_u32.saturating_pow(self.attempts);

@@ -162,6 +162,7 @@ pub struct CallOptions {
     pub(crate) timeout: Option<Option<Duration>>,
     pub(crate) endpoint: Option<EndpointKey>,
     pub(crate) require_leader: Option<bool>,
+    pub(crate) idempotent: bool,
     pub(crate) metadata: Option<Arc<Metadata>>,
 }
 
@@ -191,6 +192,17 @@ impl CallOptions {
     #[must_use]
     pub fn require_leader(mut self, require: bool) -> Self {
         self.require_leader = Some(require);
+        self
+    }
+
+    /// Whether the request does no harm when it is applied more than once: then a write is repeated like a read, also
+    /// when it may have been applied. What a repetition meets of an earlier attempt is the caller's to know: a grant of a
+    /// lease under an id of one's own meets [`LeaseExist`](crate::EtcdError::LeaseExist), a revocation
+    /// [`LeaseNotFound`](crate::EtcdError::LeaseNotFound). [`Error::outcome`](crate::Error::outcome) tells of all attempts
+    /// together. Default no.
+    #[must_use]
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.idempotent = idempotent;
         self
     }
 

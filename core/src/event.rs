@@ -1,6 +1,6 @@
 //! What the core tells the application: small hints that name a key. The data is pulled.
 
-use crate::{Cause, ClusterId, EndpointKey, OpKey, Revision, StreamKey, WatchKey};
+use crate::{Cause, ClusterId, EndpointKey, KeeperKey, OpKey, Revision, StreamKey, WatchKey};
 
 /// A hint from [`Core::poll_event`](crate::Core::poll_event).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub enum Event {
     /// [`Core::watch_next`]: crate::Core::watch_next
     /// [`Core::watch_progress`]: crate::Core::watch_progress
     WatchReadable(WatchKey),
+    /// A lease began to be kept alive, or failed to ([`Core::started`](crate::Core::started)); afterwards, its state changed
+    /// ([`Core::keeper_state`](crate::Core::keeper_state)). The beginning is always told, what follows once for each
+    /// [`Core::await_keeper`](crate::Core::await_keeper).
+    KeeperChanged(KeeperKey),
     /// An endpoint changed its state.
     Endpoint {
         /// Which endpoint.

@@ -57,6 +57,11 @@ keys! {
     pub WatchKey, "watch";
     /// The watches that share a stream, over all the streams they have one after another.
     pub(crate) HubKey, "hub";
+    /// One handle of a lease that is kept alive, from [`Core::lease`](crate::Core::lease) or
+    /// [`Core::keep_alive`](crate::Core::keep_alive) until [`Core::release`](crate::Core::release).
+    pub KeeperKey, "keeper";
+    /// One lease that is kept alive, for all its handles.
+    pub(crate) LeaseKey, "lease";
     /// One gRPC call on one connection: an attempt of an operation, or a stream.
     pub CallKey, "call";
     /// One connection attempt and the connection that came of it.

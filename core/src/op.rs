@@ -10,6 +10,7 @@ use etcdium_proto::{Method, Response, RetryClass};
 
 use crate::backoff::Backoff;
 use crate::etcd_error::Applied;
+use crate::key::LeaseKey;
 use crate::metadata::Metadata;
 use crate::{Address, CallKey, EndpointKey, Error, ErrorKind, OpKey, Outcome, ProtocolError};
 
@@ -103,6 +104,8 @@ pub(crate) struct Request {
     pub(crate) class: RetryClass,
     pub(crate) message: Bytes,
     pub(crate) require_leader: bool,
+    /// It may be applied more than once.
+    pub(crate) idempotent: bool,
     pub(crate) metadata: Option<Arc<Metadata>>,
 }
 
@@ -126,9 +129,25 @@ pub(crate) struct Answer {
     pub(crate) endpoint: Option<Arc<Address>>,
 }
 
+/// Who takes the result of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpOwner {
+    /// The application, by [`Core::take`](crate::Core::take).
+    Application,
+    /// The lease that it grants.
+    Grant(LeaseKey),
+    /// Nobody.
+    Nobody,
+}
+
 /// An operation.
 #[derive(Debug)]
 pub(crate) struct OpState {
+    pub(crate) owner: OpOwner,
+    /// When its last call was opened.
+    pub(crate) sent: Option<Instant>,
+    /// When the first call was opened that may have been applied, if it is repeated nevertheless.
+    pub(crate) doubt: Option<Instant>,
     /// `None`: the operation is done as soon as an endpoint is ready.
     pub(crate) request: Option<Request>,
     pub(crate) phase: Phase,
@@ -148,6 +167,7 @@ impl OpState {
     /// What may have become of the operation if it is ended now.
     pub(crate) fn outcome_if_ended(&self) -> Outcome {
         match (&self.request, &self.phase) {
+            _ if self.doubt.is_some() => Outcome::Unknown,
             (Some(Request { class: RetryClass::Write, .. }), Phase::Running(_)) => Outcome::Unknown,
             _ => Outcome::NotApplied,
         }

@@ -61,6 +61,18 @@ pub enum Planted {
     LaggardBelieved,
     /// A parked watch is resumed one revision too late.
     ParkedSkips,
+    /// A lease is said to live for its time from the receipt of an answer on.
+    LeaseFromReceipt,
+    /// A lease whose time has passed is said to be alive.
+    LeaseUndead,
+    /// The answer that there is no such lease counts as a renewal.
+    LeaseZeroIgnored,
+    /// A renewal that is not answered is not asked for again.
+    LeaseStuck,
+    /// The lease that ends a stream is asked for on the next shared one.
+    LeaseSharedFate,
+    /// Leases that nobody wants are not revoked.
+    LeaseLeftBehind,
 }
 
 impl Planted {
@@ -91,6 +103,12 @@ impl Planted {
         Self::IdReused,
         Self::LaggardBelieved,
         Self::ParkedSkips,
+        Self::LeaseFromReceipt,
+        Self::LeaseUndead,
+        Self::LeaseZeroIgnored,
+        Self::LeaseStuck,
+        Self::LeaseSharedFate,
+        Self::LeaseLeftBehind,
     ];
 }
 

@@ -40,8 +40,8 @@ pub(crate) struct Verdict {
     pub(crate) next: Next,
 }
 
-/// Judges a failed call of the given class.
-pub(crate) fn judge(class: RetryClass, failure: &Failure) -> Verdict {
+/// Judges a failed call of the given class. A write that is idempotent is repeated like a read.
+pub(crate) fn judge(class: RetryClass, idempotent: bool, failure: &Failure) -> Verdict {
     let (applied, wish) = match failure {
         Failure::Reset { cause, answered: false } if cause.is_unprocessed() => {
             (Applied::NotApplied, Next::Elsewhere)
@@ -67,7 +67,7 @@ pub(crate) fn judge(class: RetryClass, failure: &Failure) -> Verdict {
     };
     match class {
         RetryClass::Read => Verdict { applied: Applied::NotApplied, next: wish },
-        RetryClass::Write if applied == Applied::NotApplied => Verdict { applied, next: wish },
+        RetryClass::Write if applied == Applied::NotApplied || idempotent => Verdict { applied, next: wish },
         RetryClass::Write => Verdict { applied, next: Next::Fail },
     }
 }

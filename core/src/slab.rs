@@ -38,6 +38,12 @@ impl<K: Key, T> Slab<K, T> {
         }
     }
 
+    /// The key of the value that is inserted next.
+    pub(crate) fn next_key(&self) -> K {
+        let slot = self.free.last().copied().unwrap_or(self.slots.len() as u32);
+        K::make(self.made, slot)
+    }
+
     pub(crate) fn get(&self, key: K) -> Option<&T> {
         match self.slots.get(key.slot()) {
             Some(Some((k, value))) if *k == key => Some(value),

@@ -55,6 +55,8 @@ pub(crate) enum Reader {
     Application,
     /// A hub of watches.
     Watch(HubKey),
+    /// The leases that are kept alive.
+    Leases,
 }
 
 /// Where a stream stands.

@@ -126,7 +126,7 @@ impl Core {
                         ping_interval: self.config.ping_interval,
                     });
                     self.order.push(key);
-                    if self.life == Life::Active {
+                    if matches!(self.life, Life::Active | Life::Retiring) {
                         self.dial(key);
                     }
                 }
@@ -332,6 +332,7 @@ impl Core {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.stage = stage;
         self.hubs_leave(key);
+        self.leave_connection(key);
         if self.connections.get(key).is_some_and(|connection| connection.open_calls == 0) {
             self.drop_connection(key);
         }
@@ -406,6 +407,7 @@ impl Core {
         }
         self.streams_after_replacement();
         self.watches_after_replacement();
+        self.leases_after_replacement();
         self.endpoints_changed();
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use etcdium_proto::UnaryRequest;
+use etcdium_proto::{RetryClass, UnaryRequest};
 
 use super::connections::State;
 use super::{Core, Life, Timer, after};
@@ -13,7 +13,7 @@ use crate::backoff::Backoff;
 use crate::call::{Call, Owner, Progress};
 use crate::etcd_error::Applied;
 use crate::metadata::CallHeaders;
-use crate::op::{Answer, OpState, Phase, Request};
+use crate::op::{Answer, OpOwner, OpState, Phase, Request};
 use crate::retry::{Failure, Next, judge};
 use crate::revision::{Observation, RevisionTracker, peek_header};
 use crate::timer::TimerQueue;
@@ -25,7 +25,12 @@ use crate::{
 };
 
 impl Core {
-    pub(super) fn start_op<R: UnaryRequest>(&mut self, request: &R, options: &CallOptions) -> OpKey {
+    pub(super) fn start_op<R: UnaryRequest>(
+        &mut self,
+        request: &R,
+        options: &CallOptions,
+        owner: OpOwner,
+    ) -> OpKey {
         let encoded = frame::encode(request, self.config.max_request, &mut self.arena);
         let (message, refusal) = match encoded {
             Ok(message) => (message, None),
@@ -41,6 +46,7 @@ impl Core {
             class: request.retry_class(),
             message,
             require_leader: options.require_leader.unwrap_or_else(|| request.needs_leader()),
+            idempotent: options.idempotent,
             metadata: options.metadata.clone(),
         };
         #[cfg(etcdium_planted)]
@@ -49,7 +55,7 @@ impl Core {
             ..request
         };
         let method = request.method;
-        let key = self.add_op(Some(request), options);
+        let key = self.add_op(Some(request), options, owner);
         let timeout = options.timeout.unwrap_or(self.config.timeout);
         let refusal = refusal.or_else(|| self.refusal(options, timeout));
         if let Some(kind) = refusal {
@@ -70,7 +76,7 @@ impl Core {
     }
 
     pub(super) fn start_connect(&mut self, options: &CallOptions) -> OpKey {
-        let key = self.add_op(None, options);
+        let key = self.add_op(None, options, OpOwner::Application);
         if let Some(kind) = self.refusal(options, options.timeout.unwrap_or(self.config.timeout)) {
             self.end_op(key, Err(Error::new(kind, Outcome::NotApplied)));
             return key;
@@ -84,11 +90,14 @@ impl Core {
         key
     }
 
-    fn add_op(&mut self, request: Option<Request>, options: &CallOptions) -> OpKey {
+    fn add_op(&mut self, request: Option<Request>, options: &CallOptions, owner: OpOwner) -> OpKey {
         let timeout = options.timeout.unwrap_or(self.config.timeout);
         // A time-out beyond the clock's range is none.
         let deadline = timeout.and_then(|timeout| self.now.checked_add(timeout));
         let key = self.ops.insert(OpState {
+            owner,
+            sent: None,
+            doubt: None,
             request,
             phase: Phase::Waiting,
             deadline,
@@ -155,6 +164,7 @@ impl Core {
         let Some(request) = &op.request else { return };
         let call = self.calls.insert(Call::new(Owner::Op(key), connection, self.config.max_response));
         op.phase = Phase::Running(call);
+        op.sent = Some(self.now);
         if op.last.is_some() {
             self.stats.retries += 1;
         }
@@ -185,6 +195,7 @@ impl Core {
         if !self.waiting_hubs.is_empty() {
             self.open_waiting_hubs();
         }
+        self.renew_waiting();
         let mut next = self.waiting.first().copied();
         while let Some(key) = next {
             if self.in_flight >= self.config.max_in_flight {
@@ -224,6 +235,12 @@ impl Core {
         let progress = call.handle(input, inbox, &mut self.spares);
         if let Owner::Stream(stream) = owner {
             self.stream_received(stream, connection);
+            if !self.calls.contains(key) {
+                // Its reader has given it up.
+                self.heard(connection);
+                self.open_waiting();
+                return;
+            }
         }
         if matches!(progress, Progress::Open) {
             if let Owner::Stream(_) = owner {
@@ -284,12 +301,15 @@ impl Core {
     ) {
         let Some(op) = self.ops.get_mut(key) else { return };
         let Some(request) = &op.request else { return };
-        let verdict = judge(request.class, &failure);
+        let verdict = judge(request.class, request.idempotent, &failure);
         #[cfg(etcdium_planted)]
         let verdict = self.config.misjudge(&failure, verdict);
-        let error = attempt_error(failure, verdict.applied)
-            .with_method(request.method)
-            .with_endpoint(address.clone());
+        if request.class == RetryClass::Write && verdict.applied == Applied::Unknown {
+            op.doubt = op.doubt.or(op.sent);
+        }
+        let applied = if op.doubt.is_some() { Applied::Unknown } else { verdict.applied };
+        let error =
+            attempt_error(failure, applied).with_method(request.method).with_endpoint(address.clone());
         op.phase = Phase::Waiting;
         op.last = Some(endpoint);
         // The endpoints may have been replaced while the call was open.
@@ -367,7 +387,7 @@ impl Core {
     }
 
     /// Lets an operation wait again whose call the driver has not been told of.
-    fn take_back_op(&mut self, key: OpKey) {
+    pub(super) fn take_back_op(&mut self, key: OpKey) {
         let Some(op) = self.ops.get_mut(key) else { return };
         let Phase::Running(call) = op.phase else { return };
         if self.transmits.take_back(call) {
@@ -392,11 +412,16 @@ impl Core {
             Ok(_) => self.stats.ops_succeeded += 1,
             Err(_) => self.stats.ops_failed += 1,
         }
+        let op_owner = op.owner;
         if let Phase::Waiting = core::mem::replace(&mut op.phase, Phase::Done(result)) {
             self.waiting.remove(&key);
             self.connecting.remove(&key);
         }
         self.live_ops -= 1;
+        if op_owner != OpOwner::Application {
+            self.own_op_done(key);
+            return;
+        }
         #[cfg(etcdium_planted)]
         if self.config.has(crate::Planted::ToldTwice) {
             self.events.push_back(Event::OpDone(key));
@@ -427,6 +452,7 @@ impl Core {
             return;
         }
         self.life = Life::Closed;
+        self.close_leases();
         let calls = &self.calls;
         let is_op = |call| calls.get(call).is_some_and(|call| matches!(call.owner, Owner::Op(_)));
         let unsent = self.transmits.take_back_all(|open| is_op(open.call));

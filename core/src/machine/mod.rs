@@ -4,8 +4,11 @@
 
 mod connections;
 mod dispatch;
+mod grants;
 mod hubs;
 mod inquiries;
+mod leases;
+mod renewals;
 mod silence;
 mod streams;
 mod timers;
@@ -21,16 +24,18 @@ use std::time::{Duration, Instant};
 use etcdium_proto::{Response, UnaryRequest};
 
 use self::connections::{Connection, Endpoint};
+use self::grants::Grant;
 use self::inquiries::History;
+use self::leases::Leases;
 use self::timers::Timer;
 use self::transmits::Transmits;
 use crate::backoff::Backoff;
 use crate::call::Call;
 use crate::config::{CallOptions, Config};
 use crate::frame::{Arena, Spares};
-use crate::key::HubKey;
+use crate::key::{HubKey, LeaseKey};
 use crate::metadata::SharedHeaders;
-use crate::op::{OpState, Phase, Reply};
+use crate::op::{OpOwner, OpState, Phase, Reply};
 use crate::revision::RevisionTracker;
 use crate::rng::Rng;
 use crate::slab::Slab;
@@ -61,6 +66,9 @@ pub struct Core {
     connections: Slab<ConnectionKey, Connection>,
     ops: Slab<OpKey, OpState>,
     streams: Slab<StreamKey, StreamState>,
+    leases: Leases,
+    /// Leases that are being granted.
+    grants: BTreeMap<LeaseKey, Grant>,
     calls: Slab<CallKey, Call>,
     /// Operations in [`Phase::Waiting`] with a request, oldest first.
     waiting: BTreeSet<OpKey>,
@@ -74,6 +82,8 @@ pub struct Core {
     history: History,
     /// Operations that wait for a ready endpoint and nothing else, with the value of `failures` at their start.
     connecting: BTreeMap<OpKey, u64>,
+    /// Operations of the core's own that nobody waits for.
+    background: usize,
     /// How often any endpoint went down.
     failures: u64,
     /// Calls of operations that are open.
@@ -101,6 +111,8 @@ enum Life {
     Lazy,
     /// Endpoints are kept connected.
     Active,
+    /// The same, until nothing is left to do in the background.
+    Retiring,
     /// Every operation is ended, every connection dropped.
     Closed,
 }
@@ -121,6 +133,8 @@ impl Core {
             connections: Slab::default(),
             ops: Slab::default(),
             streams: Slab::default(),
+            leases: Leases::new(now, config.retry),
+            grants: BTreeMap::new(),
             calls: Slab::default(),
             waiting: BTreeSet::new(),
             waiting_streams: BTreeSet::new(),
@@ -129,6 +143,7 @@ impl Core {
             waiting_hubs: BTreeSet::new(),
             history: History::new(Backoff::new(config.retry)),
             connecting: BTreeMap::new(),
+            background: 0,
             failures: 0,
             in_flight: 0,
             live_ops: 0,
@@ -157,7 +172,7 @@ impl Core {
         options: &CallOptions,
     ) -> Op<R::Response> {
         self.advance(now);
-        Op::new(self.start_op(request, options))
+        Op::new(self.start_op(request, options, OpOwner::Application))
     }
 
     /// Starts an operation that sends nothing: it succeeds as soon as an endpoint is ready, and fails as soon as
@@ -212,6 +227,17 @@ impl Core {
     pub fn close(&mut self, now: Instant) {
         self.advance(now);
         self.close_all();
+    }
+
+    /// Closes the core as [`close`](Self::close) does, but no earlier than what it does in the background is done: leases
+    /// that nobody holds any more are being revoked. To be called when nobody uses the core any more.
+    pub fn retire(&mut self, now: Instant) {
+        self.advance(now);
+        if self.life == Life::Active && self.background > 0 {
+            self.life = Life::Retiring;
+        } else if self.life != Life::Retiring {
+            self.close_all();
+        }
     }
 
     /// Whether the core was closed and its driver has been told everything.
@@ -341,7 +367,7 @@ impl Core {
 }
 
 /// `wait` after `start`, or thirty years after it where a clock cannot say that.
-fn after(start: Instant, wait: Duration) -> Instant {
+pub(crate) fn after(start: Instant, wait: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
     start.checked_add(wait).unwrap_or_else(|| start + NEVER)
 }

@@ -58,6 +58,7 @@ impl Core {
                 class: S::METHOD.retry(),
                 message,
                 require_leader: options.require_leader.unwrap_or_else(|| S::needs_leader(request)),
+                idempotent: false,
                 metadata: options.metadata.clone(),
             },
             reader: Reader::Application,
@@ -208,6 +209,7 @@ impl Core {
                 class: S::METHOD.retry(),
                 message,
                 require_leader: settings.require_leader,
+                idempotent: false,
                 metadata: settings.metadata,
             },
             reader,
@@ -307,6 +309,7 @@ impl Core {
             match reader {
                 Reader::Application => self.hint(key),
                 Reader::Watch(hub) => self.hub_received(hub, key),
+                Reader::Leases => self.leases_received(key),
             }
         }
     }
@@ -321,7 +324,7 @@ impl Core {
     /// The stream's call failed.
     pub(super) fn stream_failed(&mut self, key: StreamKey, failure: Failure) {
         let Some(state) = self.streams.get(key) else { return };
-        let verdict = judge(state.request.class, &failure);
+        let verdict = judge(state.request.class, false, &failure);
         let error = state.describe(attempt_error(failure, verdict.applied));
         self.end_stream(key, Err(error));
     }
@@ -339,6 +342,10 @@ impl Core {
             Reader::Watch(hub) => {
                 self.streams.remove(key);
                 self.hub_lost(hub, key, result);
+            }
+            Reader::Leases => {
+                self.streams.remove(key);
+                self.leases_lost(key, result);
             }
         }
         self.sweep_timers();

@@ -36,6 +36,8 @@ pub(super) enum Timer {
     Rested(WatchKey),
     /// The question where the history stands.
     History,
+    /// A lease is to be looked at.
+    Leases,
     /// Spare buffers are looked at.
     Spares,
 }
@@ -58,6 +60,8 @@ pub enum TimerReason {
     Probe,
     /// A watch or the stream of watches has something to do.
     Watch,
+    /// The renewal of a lease, or its expiry.
+    Lease,
     /// Memory may be given back.
     Spares,
 }
@@ -72,6 +76,7 @@ impl Timer {
             Self::Silence(_) => TimerReason::Silence,
             Self::Probe(_) => TimerReason::Probe,
             Self::Hub(_) | Self::Rested(_) | Self::History => TimerReason::Watch,
+            Self::Leases => TimerReason::Lease,
             Self::Spares => TimerReason::Spares,
         }
     }
@@ -94,6 +99,7 @@ impl Core {
                 Timer::Hub(hub) => self.hub_due(hub),
                 Timer::Rested(watch) => self.requeue(watch),
                 Timer::History => self.history_due(),
+                Timer::Leases => self.leases_due(),
                 Timer::Spares => self.rest_spares(),
             }
         }
@@ -125,6 +131,7 @@ impl Core {
                 self.watches.get(watch).is_some_and(|watch| watch.phase == WatchPhase::Resting(at))
             }
             Timer::History => self.history.is_due(at),
+            Timer::Leases => self.leases.is_armed(at),
             Timer::Spares => true,
         }
     }
@@ -146,14 +153,14 @@ impl Core {
     /// Forgets timers of what is over: called whenever something is.
     pub(super) fn sweep_timers(&mut self) {
         // Each live operation has at most two timers, each stream that waits one, each connection three, each endpoint
-        // one, each hub of watches and each watch one, the history and the buffers one.
+        // one, each hub of watches and each watch one, the history, all leases and the buffers one.
         let live = 2 * self.live_ops
             + self.waiting_streams.len()
             + 3 * self.connections.len()
             + self.endpoints.len()
             + self.hubs.len()
             + self.watches.len()
-            + 2;
+            + 3;
         let mut timers = core::mem::replace(&mut self.timers, TimerQueue::new());
         timers.sweep(live, |at, timer| self.is_live(at, timer));
         self.timers = timers;

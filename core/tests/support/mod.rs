@@ -1,8 +1,10 @@
 //! A scripted driver on virtual time: it keeps what a driver must keep, checks on every drain what a driver may rely
 //! on, and leaves every answer to the test.
 
+mod leases;
 mod server;
 
+pub(crate) use leases::*;
 pub(crate) use server::*;
 
 use std::collections::{BTreeMap, BTreeSet};
