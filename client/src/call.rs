@@ -23,7 +23,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// The settings as the core takes them.
-    fn resolve(self, shared: &Shared) -> Result<CallOptions, Error> {
+    pub(crate) fn resolve(self, shared: &Shared) -> Result<CallOptions, Error> {
         let Some(address) = self.endpoint.transpose()? else { return Ok(self.core) };
         Ok(self.core.endpoint(endpoint_key(shared, &address)?))
     }

@@ -15,7 +15,7 @@ use crate::{Call, CallFuture, ClientBuilder, Endpoints, Runtime};
 /// A client of one etcd cluster. Cheap to clone; all clones are the same client.
 ///
 /// Every call is a future that starts on its first poll; dropping it gives the call up. When the last clone and the last
-/// call are dropped, the client closes.
+/// call are dropped, the client closes, as soon as leases are revoked that were dropped to be.
 #[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle>,
@@ -34,7 +34,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.close();
+        self.shared.retire();
     }
 }
 

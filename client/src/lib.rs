@@ -56,7 +56,10 @@
 //! | lease of a put | none | [`Put::lease`], [`Put::ignore_lease`] |
 //! | compaction | logical | [`Compact::physical`] |
 //! | time to live of a lease | rounded up to whole seconds; at least 2 s with etcd's defaults | |
-//! | id of a lease | the server's choice | [`Grant::id`] |
+//! | id of a lease | the server's choice; of one that keeps itself alive, the client's | [`Grant::id`], [`NewLease::id`] |
+//! | renewals of a lease that keeps itself alive | at a third of its time; what is not answered, again after a sixth | |
+//! | a dropped [`Lease`] | expires | [`NewLease::on_drop`] |
+//! | time the first renewal of [`Client::keep_alive`] may take | as any call | [`KeepAlive::timeout`] |
 
 #![forbid(unsafe_code)]
 
@@ -91,8 +94,8 @@ pub use kv::{
     Op, OpResponse, Put, PutResponse, SortOrder, SortTarget, Txn, TxnResponse, Value,
 };
 pub use lease::{
-    Grant, GrantResponse, LeaseInfo, Leases, LeasesResponse, Revoke, RevokeResponse, TimeToLive,
-    TimeToLiveResponse,
+    Grant, GrantResponse, KeepAlive, KeepAliveOnce, KeepAliveResponse, KeepFuture, Lease, LeaseInfo,
+    LeaseKeeper, Leases, LeasesResponse, NewLease, Revoke, RevokeResponse, TimeToLive, TimeToLiveResponse,
 };
 pub use request::{Bound, ResponseFuture, Unbound};
 pub use response::{KeyValue, ResponseHeader};
@@ -102,7 +105,7 @@ pub use watch::{Event, EventKind, ListItem, ListWatch, ListWatcher, Watch, Watch
 pub use etcdium_core::{
     Address, AddressError, AddressErrorKind, BackoffConfig, Cause, CauseKind, ClusterId, EndpointCause,
     EndpointStatus, Error, ErrorKind, EtcdError, Events, FrameError, GrpcCode, InvalidHead, InvalidRequest,
-    Key, KeyRange, LeaseId, MemberId, Metadata, Outcome, ProgressError, ProtocolError, Revision, Security,
-    Stats, Target, WatchError, WatchErrorKind, WrongServer, prefix_end,
+    Key, KeyRange, LeaseId, LeaseLost, LeaseState, MemberId, Metadata, OnDrop, Outcome, ProgressError,
+    ProtocolError, Revision, Security, Stats, Target, WatchError, WatchErrorKind, WrongServer, prefix_end,
 };
 pub use etcdium_proto as proto;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use etcdium_core::{Address, Core, Event, OpKey, WatchKey};
+use etcdium_core::{Address, Core, Event, KeeperKey, OpKey, WatchKey};
 
 use crate::Runtime;
 use crate::driver::Bell;
@@ -31,6 +31,8 @@ pub(crate) struct State {
     ops: Waiters,
     /// Who waits for news of which watch.
     watches: Waiters,
+    /// Who waits for news of which lease.
+    keepers: Crowds,
     /// Nobody drives the core any more.
     abandoned: bool,
 }
@@ -62,9 +64,35 @@ impl Waiters {
     }
 }
 
+/// Any number of those who wait for one thing, by the slot of its key.
+#[derive(Debug, Default)]
+struct Crowds(Vec<Vec<Waker>>);
+
+impl Crowds {
+    fn wait(&mut self, slot: usize, waker: &Waker) {
+        if self.0.len() <= slot {
+            self.0.resize_with(slot + 1, Vec::new);
+        }
+        let crowd = &mut self.0[slot];
+        if !crowd.iter().any(|known| known.will_wake(waker)) {
+            crowd.push(waker.clone());
+        }
+    }
+
+    fn take(&mut self, slot: usize) -> Vec<Waker> {
+        self.0.get_mut(slot).map(std::mem::take).unwrap_or_default()
+    }
+}
+
 impl Shared {
     pub(crate) fn new(core: Core, runtime: Arc<dyn Runtime>) -> Self {
-        let state = State { core, ops: Waiters::default(), watches: Waiters::default(), abandoned: false };
+        let state = State {
+            core,
+            ops: Waiters::default(),
+            watches: Waiters::default(),
+            keepers: Crowds::default(),
+            abandoned: false,
+        };
         Self { state: Mutex::new(state), bell: Arc::default(), runtime }
     }
 
@@ -77,8 +105,10 @@ impl Shared {
         let mut state = self.lock();
         // Read under the lock, so that the core sees time in order.
         let now = self.runtime.now();
+        let due = state.core.poll_timeout();
         let result = act(&mut state, now);
-        let rings = state.core.has_transmit();
+        let sooner = state.core.poll_timeout().is_some_and(|at| due.is_none_or(|due| at < due));
+        let rings = sooner || state.core.has_transmit();
         state.discard_outputs();
         drop(state);
         if rings {
@@ -90,6 +120,12 @@ impl Shared {
     /// Closes the core. Idempotent.
     pub(crate) fn close(&self) {
         self.lock().core.close(self.runtime.now());
+        self.bell.ring(Bell::CALLER);
+    }
+
+    /// Closes the core as soon as it has nothing left to do: nobody uses it any more.
+    pub(crate) fn retire(&self) {
+        self.lock().core.retire(self.runtime.now());
         self.bell.ring(Bell::CALLER);
     }
 
@@ -146,6 +182,17 @@ impl State {
         self.watches.wait(watch.slot(), waker);
     }
 
+    /// Remembers whom to wake when there is news of the lease.
+    pub(crate) fn wait_for_keeper(&mut self, keeper: KeeperKey, waker: &Waker) {
+        self.core.await_keeper(keeper);
+        self.keepers.wait(keeper.slot(), waker);
+    }
+
+    /// Forgets whom to wake.
+    pub(crate) fn forget_keeper(&mut self, keeper: KeeperKey) {
+        self.keepers.take(keeper.slot());
+    }
+
     /// Drains the core's events, moving the wakers of ended operations to `woken`.
     ///
     /// An event may name an operation cancelled meanwhile, whose slot has a new owner: that one is woken for nothing
@@ -154,6 +201,7 @@ impl State {
         while let Some(event) = self.core.poll_event() {
             match event {
                 Event::OpDone(op) => woken.extend(self.ops.take(op.slot())),
+                Event::KeeperChanged(keeper) => woken.append(&mut self.keepers.take(keeper.slot())),
                 Event::WatchReadable(watch) => woken.extend(self.watches.take(watch.slot())),
                 _ => {}
             }

@@ -133,12 +133,13 @@ impl Leases {
 
 impl Core {
     /// Keeps a lease alive that was granted elsewhere, and goes on until [`release`](Self::release). It begins with the
-    /// first answer to a renewal, told by [`Event::KeeperChanged`]: see [`started`](Self::started). `timeout` limits the wait
-    /// for that.
+    /// first answer to a renewal, told by [`Event::KeeperChanged`]: see [`started`](Self::started). Of the options only the
+    /// time-out counts: it limits the wait for that.
     ///
     /// Leases that are kept alive share a stream, and each is renewed once, whatever its number of keepers.
-    pub fn keep_alive(&mut self, now: Instant, lease: LeaseId, timeout: Option<Duration>) -> KeeperKey {
+    pub fn keep_alive(&mut self, now: Instant, lease: LeaseId, options: &CallOptions) -> KeeperKey {
         self.advance(now);
+        let timeout = options.timeout.unwrap_or(self.config.timeout);
         let known = self.leases.by_id.get(&lease).copied();
         if let Some(key) = known.filter(|_| timeout != Some(Duration::ZERO)) {
             let handle = self.leases.handles.insert(Handle { lease: key, awaited: true });
@@ -162,8 +163,9 @@ impl Core {
 
     /// Renews a lease once, on a stream of its own that is closed then. The answer is told like the beginning of
     /// [`keep_alive`](Self::keep_alive); nothing follows it.
-    pub fn keep_alive_once(&mut self, now: Instant, lease: LeaseId, timeout: Option<Duration>) -> KeeperKey {
+    pub fn keep_alive_once(&mut self, now: Instant, lease: LeaseId, options: &CallOptions) -> KeeperKey {
         self.advance(now);
+        let timeout = options.timeout.unwrap_or(self.config.timeout);
         self.start_keeping(lease, timeout, true)
     }
 

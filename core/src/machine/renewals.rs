@@ -189,7 +189,7 @@ impl Core {
         }
         let kept = Kept { id: keeper.id, ttl, header: response.header };
         match keeper.answered(self.leases.epoch, now, &asked, kept) {
-            Answered::Nothing => return,
+            Answered::Nothing => {}
             Answered::Renewed => {
                 if keeper.renewal == Renewal::Rest(now) {
                     self.leases.want(key);

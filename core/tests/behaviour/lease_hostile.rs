@@ -128,11 +128,8 @@ impl Play {
         let place = which % self.asked.len();
         // In order most of the time: the first of its stream.
         let call = self.asked[place].0;
-        let place = if which.is_multiple_of(3) {
-            place
-        } else {
-            self.asked.iter().position(|(of, ..)| *of == call).unwrap()
-        };
+        let place =
+            if which % 3 == 0 { place } else { self.asked.iter().position(|(of, ..)| *of == call).unwrap() };
         let (call, id, sent) = self.asked.remove(place);
         self.promise(id, sent, ttl);
         self.world.renew(call, id, ttl);
@@ -195,7 +192,7 @@ impl Play {
             Step::Keep(id) => self.keepers.push(self.world.keep(i64::from(id % 5) + 1)),
             Step::Once(id) => {
                 let lease = lease_id(i64::from(id % 5) + 1);
-                let keeper = self.world.core.keep_alive_once(self.world.now, lease, Some(s(5)));
+                let keeper = self.world.core.keep_alive_once(self.world.now, lease, &within(s(5)));
                 self.world.drain();
                 self.keepers.push(keeper);
             }

@@ -266,7 +266,7 @@ fn a_lease_that_is_released_takes_its_stream_along() {
     world.advance(s(20));
     world.release(keeper, OnDrop::Expire);
     assert!(world.calls.is_empty());
-    let once = world.core.keep_alive_once(world.now, lease_id(8), None);
+    let once = world.core.keep_alive_once(world.now, lease_id(8), &without_limit());
     world.drain();
     assert_eq!(world.renewals().len(), 1);
     world.release(once, OnDrop::Expire);

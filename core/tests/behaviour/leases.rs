@@ -243,7 +243,7 @@ fn an_answer_counts_from_its_question() {
 #[test]
 fn once_is_once() {
     let mut world = World::connected(1);
-    let keeper = world.core.keep_alive_once(world.now, lease_id(7), Some(s(5)));
+    let keeper = world.core.keep_alive_once(world.now, lease_id(7), &within(s(5)));
     world.drain();
     let call = world.call();
     assert_eq!(world.asked(call), [7]);
@@ -255,7 +255,7 @@ fn once_is_once() {
     world.release(keeper, OnDrop::Expire);
 
     // LEASE-046.
-    let keeper = world.core.keep_alive_once(world.now, lease_id(8), Some(s(5)));
+    let keeper = world.core.keep_alive_once(world.now, lease_id(8), &within(s(5)));
     world.drain();
     for _ in 0..2 {
         let call = world.call();
@@ -272,9 +272,9 @@ fn the_beginning_has_a_deadline() {
     for once in [false, true] {
         let mut world = World::new(Config::new(addresses(1)));
         let keeper = if once {
-            world.core.keep_alive_once(world.now, lease_id(7), Some(s(3)))
+            world.core.keep_alive_once(world.now, lease_id(7), &within(s(3)))
         } else {
-            world.core.keep_alive(world.now, lease_id(7), Some(s(3)))
+            world.core.keep_alive(world.now, lease_id(7), &within(s(3)))
         };
         world.drain();
         world.refuse("a");

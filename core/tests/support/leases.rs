@@ -18,7 +18,7 @@ pub(crate) fn lease_id(id: i64) -> LeaseId {
 impl World {
     /// Begins to keep a lease alive.
     pub(crate) fn keep(&mut self, id: i64) -> KeeperKey {
-        let keeper = self.core.keep_alive(self.now, lease_id(id), Some(s(10)));
+        let keeper = self.core.keep_alive(self.now, lease_id(id), &within(s(10)));
         self.drain();
         keeper
     }
