@@ -44,14 +44,17 @@ impl Core {
             return;
         }
         let blocked = self.leases.open_at.is_some_and(|at| at > self.now);
-        for (_, key) in self.leases.wanted.clone() {
-            let Some(keeper) = self.leases.keepers.get(key) else { continue };
-            if keeper.suspect {
-                self.ask_alone(key);
-            } else if let Some(main) = self.main_stream() {
-                self.ask_on(key, main);
-            } else if !blocked {
-                self.ask_further(key);
+        // A stream that is dropped for another one adds to them.
+        for _ in 0..2 {
+            for (_, key) in self.leases.wanted.clone() {
+                let Some(keeper) = self.leases.keepers.get(key) else { continue };
+                if keeper.suspect {
+                    self.ask_alone(key);
+                } else if let Some(main) = self.main_stream() {
+                    self.ask_on(key, main);
+                } else if !blocked {
+                    self.ask_further(key);
+                }
             }
         }
         self.arm_leases();
