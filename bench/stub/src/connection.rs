@@ -1,18 +1,25 @@
 //! One connection, on a thread of its own: read what there is, answer every complete call, write once, repeat.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 
 use crate::Error;
 use crate::answers::{Answers, Method, is_held};
 use crate::frame::{self, ACK, END_HEADERS, END_STREAM, Frame, PREFACE};
 use crate::hpack::Decoder;
 use crate::sending::Sending;
+use crate::store::Store;
+use crate::streams::Streams;
 
 const READ: usize = 512 * 1024;
 /// Collected output after which it is written before more is answered.
 const FULL: usize = 1024 * 1024;
+/// Collected output after which events wait for what the peer has to say.
+const TURN: usize = 128 * 1024;
+/// What is sent in place of HTTP/2 by who wants to know how many renewals the stub has seen.
+const RENEWALS: &[u8] = b"RENEWALS";
 
 /// Window of each stream and of the connection, towards us.
 const STREAM_WINDOW: u32 = 16 << 20;
@@ -27,22 +34,26 @@ const INITIAL_WINDOW: u16 = 4;
 ///
 /// # Errors
 /// Whatever the socket says, and frames that break the protocol.
-pub(crate) fn serve(mut stream: TcpStream, ordinal: u64) -> Result<(), Error> {
+pub(crate) fn serve(mut stream: TcpStream, ordinal: u64, store: Arc<Store>) -> Result<(), Error> {
     stream.set_nodelay(true)?;
-    let mut connection = Connection::new(ordinal);
+    let mut connection = Connection::new(ordinal, store);
     let mut input = vec![0; READ];
     let mut filled = 0;
     let mut preface = false;
     loop {
+        let more = connection.pump();
         stream.write_all(&connection.out)?;
         connection.out.clear();
-        match stream.read(&mut input[filled..]) {
-            Ok(0) => return Ok(()),
-            Ok(n) => filled += n,
-            Err(error) => return Err(error.into()),
+        match read(&mut stream, &mut input[filled..], more)? {
+            Some(0) => return Ok(()),
+            Some(n) => filled += n,
+            None => continue,
         }
         let mut rest = &input[..filled];
         if !preface {
+            if rest == RENEWALS {
+                return Ok(stream.write_all(connection.store.renewals().to_string().as_bytes())?);
+            }
             if rest.len() < PREFACE.len() {
                 continue;
             }
@@ -63,10 +74,28 @@ pub(crate) fn serve(mut stream: TcpStream, ordinal: u64) -> Result<(), Error> {
     }
 }
 
+/// Reads what there is. While there is more to send, it does not wait: `None`.
+fn read(stream: &mut TcpStream, input: &mut [u8], more: bool) -> Result<Option<usize>, Error> {
+    if !more {
+        return Ok(Some(stream.read(input)?));
+    }
+    stream.set_nonblocking(true)?;
+    let outcome = stream.read(input);
+    stream.set_nonblocking(false)?;
+    match outcome {
+        Ok(n) => Ok(Some(n)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 struct Connection {
+    ordinal: u64,
+    store: Arc<Store>,
     decoder: Decoder,
     answers: Answers,
     sending: Sending,
+    streams: Streams,
     calls: Calls,
     /// A header block that CONTINUATION frames complete, and whether its stream ends with it.
     block: Vec<u8>,
@@ -77,7 +106,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(ordinal: u64) -> Self {
+    fn new(ordinal: u64, store: Arc<Store>) -> Self {
         let mut settings = Vec::new();
         for (id, value) in [(MAX_STREAMS, u32::MAX), (INITIAL_WINDOW, STREAM_WINDOW)] {
             settings.extend_from_slice(&id.to_be_bytes());
@@ -87,15 +116,28 @@ impl Connection {
         frame::write(&mut out, frame::SETTINGS, 0, 0, &settings);
         frame::write(&mut out, frame::WINDOW_UPDATE, 0, 0, &WINDOW.to_be_bytes());
         Self {
+            ordinal,
+            store,
             decoder: Decoder::new(),
             answers: Answers::new(ordinal),
             sending: Sending::new(),
+            streams: Streams::default(),
             calls: Calls::default(),
             block: Vec::new(),
             block_ends_stream: false,
             received: 0,
             out,
         }
+    }
+
+    /// Collects what the open streams have to send; says whether there is more.
+    fn pump(&mut self) -> bool {
+        self.streams.pump(&mut self.out, TURN, &mut self.sending, &self.store)
+    }
+
+    fn answer(&mut self, stream: u32, method: Method, request: &[u8]) {
+        let answer = self.answers.to(method, request, &self.store);
+        self.sending.answer(&mut self.out, stream, answer);
     }
 
     fn handle(&mut self, frame: Frame<'_>) -> Result<(), Error> {
@@ -123,7 +165,10 @@ impl Connection {
                     let value = Frame::number(&setting[2..]);
                     match u16::from_be_bytes([setting[0], setting[1]]) {
                         TABLE_SIZE => self.sending.set_table_size(value),
-                        INITIAL_WINDOW => self.sending.set_stream_window(&mut self.out, value),
+                        INITIAL_WINDOW => {
+                            let change = self.sending.set_stream_window(&mut self.out, value);
+                            self.streams.shift(change);
+                        }
                         _ => {}
                     }
                 }
@@ -133,12 +178,16 @@ impl Connection {
                 frame::write(&mut self.out, frame::PING, ACK, 0, frame.payload);
             }
             frame::WINDOW_UPDATE => {
-                self.sending.widen(&mut self.out, frame.stream, Frame::number(frame.payload));
+                let by = Frame::number(frame.payload);
+                if !self.streams.widen(frame.stream, by) {
+                    self.sending.widen(&mut self.out, frame.stream, by);
+                }
             }
             frame::RST_STREAM => {
                 self.sending.forget(frame.stream);
+                self.streams.forget(frame.stream);
                 if let Some(Call { held: true, method, .. }) = self.calls.take(frame.stream) {
-                    self.sending.answer(&mut self.out, frame.stream, self.answers.to(method, &[]));
+                    self.answer(frame.stream, method, &[]);
                 }
             }
             _ => {}
@@ -148,8 +197,12 @@ impl Connection {
 
     fn opened(&mut self, stream: u32, block: &[u8], ends_stream: bool) -> Result<(), Error> {
         let method = self.decoder.method(block)?;
+        if let (Method::Stream(kind), false) = (method, ends_stream) {
+            self.streams.open(stream, kind, self.sending.stream_window());
+            return Ok(());
+        }
         if ends_stream {
-            self.sending.answer(&mut self.out, stream, self.answers.to(method, &[]));
+            self.answer(stream, method, &[]);
             return Ok(());
         }
         self.calls.put(stream, Call { method, request: Vec::new(), held: false })
@@ -163,8 +216,10 @@ impl Connection {
         }
         let content = frame.content().ok_or("DATA do not fit")?;
         let ends = frame.flags & END_STREAM != 0;
-        // A stream that was reset is no longer known.
-        let Some(call) = self.calls.get(frame.stream) else { return Ok(()) };
+        let Some(call) = self.calls.get(frame.stream) else {
+            let (out, store) = (&mut self.out, &self.store);
+            return self.streams.receive(frame.stream, content, ends, out, store, self.ordinal);
+        };
         let whole = ends && call.request.is_empty();
         if !whole {
             call.request.extend_from_slice(content);
@@ -177,7 +232,8 @@ impl Connection {
             call.held = true;
             return Ok(());
         }
-        self.sending.answer(&mut self.out, frame.stream, self.answers.to(call.method, request));
+        let answer = self.answers.to(call.method, request, &self.store);
+        self.sending.answer(&mut self.out, frame.stream, answer);
         self.calls.take(frame.stream);
         Ok(())
     }

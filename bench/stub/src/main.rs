@@ -4,6 +4,10 @@
 //! client is what a benchmark measures. A stub on a general HTTP/2 library costs about as much per call as the
 //! clients do, stays busy, and so hides the wake-ups that a client's needless small writes cause.
 //!
+//! Writes raise the revision. Watches are served from histories that are made up for keys of a certain form (see
+//! `store.rs`), exactly from the revision on that is asked for; leases never expire. A connection that says `RENEWALS`
+//! instead of HTTP/2 is told how many renewals of leases the stub has seen.
+//!
 //! It prints `listening 127.0.0.1:PORT` once it accepts connections. `--tied` makes it exit when its standard
 //! input closes, so that it never outlives the runner that started it. `--spin` serves nothing and computes for ever:
 //! at idle priority it keeps a CPU from falling asleep, see `runner/src/process.rs`.
@@ -12,13 +16,19 @@
 
 mod answers;
 mod connection;
+mod feed;
 mod frame;
 mod hpack;
 mod sending;
+mod store;
+mod streams;
 
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
 use std::thread;
+
+use store::Store;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -44,10 +54,12 @@ fn main() -> Result<(), Error> {
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     println!("listening {}", listener.local_addr()?);
+    let store = Arc::new(Store::new());
     for ordinal in 1.. {
         let (stream, _) = listener.accept()?;
+        let store = Arc::clone(&store);
         thread::spawn(move || {
-            let Err(error) = connection::serve(stream, ordinal) else { return };
+            let Err(error) = connection::serve(stream, ordinal, store) else { return };
             let kind = error.downcast_ref().map(std::io::Error::kind);
             // How a client looks that ends without a farewell.
             if !matches!(kind, Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)) {

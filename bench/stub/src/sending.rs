@@ -1,9 +1,10 @@
 //! Answers on their way out: header blocks, flow-control windows, and what waits for them.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 
-use crate::frame::{self, DATA, END_HEADERS, END_STREAM, HEADERS, MAX_FRAME};
+use crate::answers::{Answer, REVISION_AT};
+use crate::frame::{self, DATA, END_HEADERS, END_STREAM, HEAD, HEADERS, MAX_FRAME};
+use crate::store::varint;
 
 /// The window that streams and connections begin with.
 const DEFAULT_WINDOW: i64 = 65_535;
@@ -35,7 +36,7 @@ enum Table {
 struct Queued {
     stream: u32,
     window: i64,
-    message: Rc<[u8]>,
+    answer: Answer,
     sent: usize,
 }
 
@@ -53,14 +54,30 @@ impl Sending {
         Self { window: DEFAULT_WINDOW, stream_window: DEFAULT_WINDOW, queue, table: Table::Empty }
     }
 
-    /// The peer's setting for new streams, which changes those that wait as well.
-    pub(crate) fn set_stream_window(&mut self, out: &mut Vec<u8>, size: u32) {
+    /// What the connection's window still holds.
+    pub(crate) fn window(&self) -> i64 {
+        self.window
+    }
+
+    /// Takes this much off the connection's window.
+    pub(crate) fn use_window(&mut self, len: i64) {
+        self.window -= len;
+    }
+
+    /// The window that a stream begins with.
+    pub(crate) fn stream_window(&self) -> i64 {
+        self.stream_window
+    }
+
+    /// The peer's setting for new streams, which changes those that wait as well. Says by how much it changed.
+    pub(crate) fn set_stream_window(&mut self, out: &mut Vec<u8>, size: u32) -> i64 {
         let change = i64::from(size) - self.stream_window;
         self.stream_window += change;
         for queued in &mut self.queue {
             queued.window += change;
         }
         self.pump(out);
+        change
     }
 
     /// The peer's setting for the dynamic table. It comes before any answer, since a peer's first frame has it.
@@ -88,10 +105,24 @@ impl Sending {
     }
 
     /// Answers a call; `None` says that the method is unknown.
-    pub(crate) fn answer(&mut self, out: &mut Vec<u8>, stream: u32, message: Option<&Rc<[u8]>>) {
-        let Some(message) = message else {
+    pub(crate) fn answer(&mut self, out: &mut Vec<u8>, stream: u32, answer: Option<Answer>) {
+        let Some(answer) = answer else {
             return frame::write(out, HEADERS, END_HEADERS | END_STREAM, stream, UNIMPLEMENTED);
         };
+        self.head(out, stream);
+        let len = answer.message.len() as i64;
+        if len <= MAX_FRAME as i64 && len <= self.window.min(self.stream_window) {
+            self.window -= len;
+            data(out, stream, &answer, 0, answer.message.len());
+            self.trailers(out, stream);
+        } else {
+            self.queue.push_back(Queued { stream, window: self.stream_window, answer, sent: 0 });
+            self.pump(out);
+        }
+    }
+
+    /// Begins an answer.
+    pub(crate) fn head(&mut self, out: &mut Vec<u8>, stream: u32) {
         let head = match self.table {
             Table::Unused => HEAD_PLAIN,
             Table::Empty => {
@@ -102,19 +133,10 @@ impl Sending {
             Table::Full => &[0x88, 0x80 | 64],
         };
         frame::write(out, HEADERS, END_HEADERS, stream, head);
-        let len = message.len() as i64;
-        if len <= MAX_FRAME as i64 && len <= self.window.min(self.stream_window) {
-            self.window -= len;
-            frame::write(out, DATA, 0, stream, message);
-            self.trailers(out, stream);
-        } else {
-            let (window, message) = (self.stream_window, Rc::clone(message));
-            self.queue.push_back(Queued { stream, window, message, sent: 0 });
-            self.pump(out);
-        }
     }
 
-    fn trailers(&mut self, out: &mut Vec<u8>, stream: u32) {
+    /// Ends an answer.
+    pub(crate) fn trailers(&mut self, out: &mut Vec<u8>, stream: u32) {
         let block = match self.table {
             Table::Unused => TRAILERS_PLAIN,
             Table::Empty | Table::ContentType => {
@@ -129,22 +151,35 @@ impl Sending {
     /// Sends of what waits as much as the windows allow.
     fn pump(&mut self, out: &mut Vec<u8>) {
         for mut queued in std::mem::take(&mut self.queue) {
-            while queued.sent < queued.message.len() {
+            let total = queued.answer.message.len();
+            while queued.sent < total {
                 let room = self.window.min(queued.window).clamp(0, MAX_FRAME as i64);
-                let len = (room as usize).min(queued.message.len() - queued.sent);
+                let len = (room as usize).min(total - queued.sent);
                 if len == 0 {
                     break;
                 }
-                frame::write(out, DATA, 0, queued.stream, &queued.message[queued.sent..queued.sent + len]);
+                data(out, queued.stream, &queued.answer, queued.sent, len);
                 queued.sent += len;
                 queued.window -= len as i64;
                 self.window -= len as i64;
             }
-            if queued.sent < queued.message.len() {
+            if queued.sent < total {
                 self.queue.push_back(queued);
             } else {
                 self.trailers(out, queued.stream);
             }
         }
+    }
+}
+
+/// Writes one frame of an answer, with its revision.
+fn data(out: &mut Vec<u8>, stream: u32, answer: &Answer, sent: usize, len: usize) {
+    let start = out.len() + HEAD;
+    frame::write(out, DATA, 0, stream, &answer.message[sent..sent + len]);
+    let Some(revision) = answer.revision.filter(|_| sent <= REVISION_AT) else { return };
+    // A small window may have cut the revision in two: then the second part has the placeholder's bytes.
+    let place = out[start..].get_mut(REVISION_AT - sent..).unwrap_or_default();
+    for (byte, wire) in place.iter_mut().zip(varint(revision)) {
+        *byte = wire;
     }
 }
