@@ -7,7 +7,8 @@ use crate::{Error, variants};
 const HELP: &str = "\
 usage: bench-client --client NAME --workload LOAD --addr 127.0.0.1:PORT
                     [--concurrency N] [--warmup N] [--ops N]
-loads: put get range1000 put1100 cancel-storm idle";
+loads: put get range1000 put1100 cancel-storm idle watch_batched watch_revisions watch_tiny watchers10k leases10k
+       slow_reader";
 
 /// Reads the command line.
 ///

@@ -9,6 +9,7 @@
 
 mod args;
 mod client;
+mod crowd;
 mod histogram;
 mod load;
 mod measure;
@@ -16,6 +17,7 @@ mod modes;
 mod plan;
 mod spawn;
 mod variants;
+mod watching;
 
 use std::process::ExitCode;
 

@@ -8,18 +8,19 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::Error;
-use crate::client::KvClient;
+use crate::client::{KvClient, StreamClient};
 use crate::histogram::Histogram;
 use crate::measure::{Report, Window, peak_rss_mb};
 use crate::modes;
 use crate::plan::{Data, Plan, Workload};
 use crate::spawn::Spawn;
+use crate::{crowd, watching};
 
 /// Key-values that the large range asks for.
 const LARGE: usize = 1_000;
 
 /// Connects a client and runs the plan's load on it.
-pub(crate) async fn run<C: KvClient, S: Spawn>(
+pub(crate) async fn run<C: StreamClient, S: Spawn>(
     connect: impl Future<Output = Result<C, Error>>,
     spawn: S,
     plan: &Plan,
@@ -28,6 +29,12 @@ pub(crate) async fn run<C: KvClient, S: Spawn>(
     match plan.workload {
         Workload::Idle => modes::idle(plan.heap, connect).await,
         Workload::CancelStorm => modes::cancel_storm(connect.await?, spawn, plan, data).await,
+        Workload::WatchBatched | Workload::WatchRevisions | Workload::WatchTiny => {
+            watching::one(connect.await?, spawn, plan).await
+        }
+        Workload::SlowReader => watching::slow_reader(connect.await?, spawn, plan, data).await,
+        Workload::Watchers => crowd::watchers(connect.await?, spawn, plan).await,
+        Workload::Leases => crowd::leases(connect.await?, spawn, plan).await,
         workload => measured(connect.await?, spawn, plan, workload, data).await,
     }
 }
@@ -58,17 +65,18 @@ async fn measured<C: KvClient, S: Spawn>(
     })
 }
 
-struct Load<C, S> {
-    client: C,
-    spawn: S,
-    workload: Workload,
-    concurrency: usize,
-    data: Arc<Data>,
+/// Calls made by several tasks.
+pub(crate) struct Load<C, S> {
+    pub(crate) client: C,
+    pub(crate) spawn: S,
+    pub(crate) workload: Workload,
+    pub(crate) concurrency: usize,
+    pub(crate) data: Arc<Data>,
 }
 
 impl<C: KvClient, S: Spawn> Load<C, S> {
     /// Makes at least `calls` calls, the same number in each task, and says how many.
-    async fn make_calls(&self, calls: usize, latencies: &Arc<Histogram>) -> Result<usize, Error> {
+    pub(crate) async fn make_calls(&self, calls: usize, latencies: &Arc<Histogram>) -> Result<usize, Error> {
         let share = calls.div_ceil(self.concurrency);
         let mut tasks = Vec::with_capacity(self.concurrency);
         for task in 0..self.concurrency {

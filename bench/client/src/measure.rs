@@ -88,10 +88,18 @@ fn cpu_time(usage: &Usage) -> Result<Duration, Error> {
 
 /// Peak resident memory of the process in MiB.
 pub(crate) fn peak_rss_mb() -> Result<f64, Error> {
+    status_mb("VmHWM:")
+}
+
+/// Resident memory of the process in MiB.
+pub(crate) fn rss_mb() -> Result<f64, Error> {
+    status_mb("VmRSS:")
+}
+
+fn status_mb(name: &str) -> Result<f64, Error> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line =
-        status.lines().find(|line| line.starts_with("VmHWM:")).ok_or("no VmHWM in /proc/self/status")?;
-    let kib: f64 = line.split_whitespace().nth(1).ok_or("VmHWM without a number")?.parse()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("not in /proc/self/status")?;
+    let kib: f64 = line.split_whitespace().next().ok_or("no number in /proc/self/status")?.parse()?;
     Ok(kib / 1024.0)
 }
 
@@ -108,6 +116,16 @@ pub(crate) struct Report {
     pub(crate) preempted_per_s: Option<f64>,
     /// Heap held by an idle client, in bytes.
     pub(crate) idle_heap: Option<f64>,
+    /// By how much resident memory grew, in MiB.
+    pub(crate) rss_growth_mb: Option<f64>,
+    /// Time to create all watchers, in seconds.
+    pub(crate) create_s: Option<f64>,
+    /// Events that did not arrive, or leases that were lost.
+    pub(crate) lost: Option<f64>,
+    /// `p99_us` of the same calls without the slow reader.
+    pub(crate) p99_without_us: Option<f64>,
+    /// What went wrong in a run whose other figures still say something.
+    pub(crate) trouble: Option<String>,
 }
 
 impl fmt::Display for Report {
@@ -121,6 +139,10 @@ impl fmt::Display for Report {
             ("rss_mb", self.rss_mb),
             ("preempted_per_s", self.preempted_per_s),
             ("idle_heap", self.idle_heap),
+            ("rss_growth_mb", self.rss_growth_mb),
+            ("create_s", self.create_s),
+            ("lost", self.lost),
+            ("p99_without_us", self.p99_without_us),
         ];
         for (index, (name, value)) in fields.into_iter().enumerate() {
             let start = if index == 0 { '{' } else { ',' };
@@ -128,6 +150,11 @@ impl fmt::Display for Report {
                 Some(value) => write!(f, "{start}\"{name}\":{value:.3}")?,
                 None => write!(f, "{start}\"{name}\":null")?,
             }
+        }
+        if let Some(trouble) = &self.trouble {
+            // Whatever JSON would have to escape is not needed.
+            let plain = |c: char| if c.is_ascii_graphic() && !matches!(c, '"' | '\\') { c } else { ' ' };
+            write!(f, ",\"trouble\":\"{}\"", trouble.chars().map(plain).collect::<String>())?;
         }
         f.write_str("}")
     }

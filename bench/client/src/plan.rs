@@ -24,17 +24,35 @@ pub(crate) enum Workload {
     CancelStorm,
     /// A connected client that has made one call and waits.
     Idle,
+    /// One watch; `--ops` events of 256 bytes, one revision of 100 events per response.
+    WatchBatched,
+    /// The same, every event its own revision.
+    WatchRevisions,
+    /// One watch; `--ops` responses of one event of 16 bytes. The reader pauses for a second early on.
+    WatchTiny,
+    /// `--ops` watchers, each on a key of its own.
+    Watchers,
+    /// `--ops` leases, kept alive.
+    Leases,
+    /// `--ops` puts, each of them an event for a prompt and then also for a slow reader.
+    SlowReader,
 }
 
 impl Workload {
     /// Name on the command line and in results.
-    pub(crate) const NAMED: [(&'static str, Self); 6] = [
+    pub(crate) const NAMED: [(&'static str, Self); 12] = [
         ("put", Self::Put),
         ("put1100", Self::Put1100),
         ("get", Self::Get),
         ("range1000", Self::Range1000),
         ("cancel-storm", Self::CancelStorm),
         ("idle", Self::Idle),
+        ("watch_batched", Self::WatchBatched),
+        ("watch_revisions", Self::WatchRevisions),
+        ("watch_tiny", Self::WatchTiny),
+        ("watchers10k", Self::Watchers),
+        ("leases10k", Self::Leases),
+        ("slow_reader", Self::SlowReader),
     ];
 }
 
@@ -51,7 +69,7 @@ pub(crate) struct Plan {
     pub(crate) warmup: usize,
     /// Calls measured.
     pub(crate) ops: usize,
-    /// The stub.
+    /// The stub, or an etcd.
     pub(crate) addr: SocketAddr,
     /// Where allocation counts come from, in the binary that has them.
     pub(crate) heap: Option<HeapProbe>,
@@ -67,7 +85,11 @@ pub(crate) struct Data {
 
 impl Data {
     pub(crate) fn new(workload: Workload) -> Self {
-        let len = if workload == Workload::Put1100 { 1100 } else { 256 };
+        let len = match workload {
+            Workload::Put1100 => 1100,
+            Workload::SlowReader => 16,
+            _ => 256,
+        };
         // Copied from slices so that the first clone of a key allocates nothing.
         let keys = (0..KEYS).map(|index| shared(format!("bench/{index:08}").as_bytes())).collect();
         Self { keys, value: shared(&vec![b'v'; len]) }

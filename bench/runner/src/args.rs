@@ -6,16 +6,18 @@ use crate::Error;
 
 const HELP: &str = "\
 cargo xtask bench [--quick] [--strict] [--callgrind] [--no-spin] [--json FILE] [--reps N]
-                  [--client NAME]... [--workload LOAD]... [--concurrency N]...
+                  [--client NAME]... [--workload LOAD]... [--concurrency N]... [--etcd PROGRAM]
 
---quick        fewer calls and repetitions; under three minutes
+--quick        fewer calls and repetitions; under five minutes
 --strict       fail when a bar is missed
 --callgrind    print instructions per call instead, where valgrind exists
 --no-spin      let the stub's CPU fall asleep
 --json FILE    write the result lines to a file instead of standard output
 --reps N       repetitions, 3 at least (5; 3 with --quick)
 --client, --workload, --concurrency
-               only these; may be repeated. Loads: put get range1000 put1100";
+               only these; may be repeated. Loads: put get range1000 put1100 watch_batched
+               watch_revisions watch_tiny watchers10k leases10k slow_reader
+--etcd PROGRAM the etcd that watchers10k needs (cargo xtask bench brings etcd 3.7)";
 
 /// What to run.
 #[derive(Debug, Default)]
@@ -25,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) callgrind: bool,
     pub(crate) no_spin: bool,
     pub(crate) json: Option<PathBuf>,
+    /// An etcd server program.
+    pub(crate) etcd: Option<PathBuf>,
     pub(crate) reps: Option<usize>,
     /// Empty for all.
     pub(crate) clients: Vec<String>,
@@ -65,6 +69,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Opt
             "--callgrind" => options.callgrind = true,
             "--no-spin" => options.no_spin = true,
             "--json" => options.json = Some(value()?.into()),
+            "--etcd" => options.etcd = Some(value()?.into()),
             "--reps" => options.reps = Some(value()?.parse()?),
             "--client" => options.clients.push(value()?),
             "--workload" => options.workloads.push(value()?),

@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use crate::Error;
 use crate::args::Options;
-use crate::cases::Case;
+use crate::cases::{Case, Kind};
 use crate::process::{Programs, Stub, output};
 
 /// Prints instructions per call. Two runs of different length are compared, so that start and end cancel out.
@@ -48,7 +48,11 @@ pub(crate) fn run(
 
 /// Calls that the longer run makes more than the shorter one: the same number in every task.
 fn extra_calls(case: &Case, quick: bool) -> usize {
-    let extra: usize = if case.workload == "range1000" { 400 } else { 12_800 };
+    let extra: usize = match (case.kind, case.workload) {
+        (Kind::Events, _) => 200_000,
+        (_, "range1000") => 400,
+        _ => 12_800,
+    };
     let extra = if quick { extra / 4 } else { extra };
     extra.next_multiple_of(4 * case.concurrency)
 }

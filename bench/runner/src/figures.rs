@@ -9,7 +9,7 @@ use crate::Error;
 use crate::cases::Case;
 
 /// What one client process printed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) cpu_us_per_op: f64,
     pub(crate) p50_us: f64,
@@ -20,6 +20,16 @@ pub(crate) struct Figures {
     pub(crate) preempted_per_s: f64,
     pub(crate) allocs_per_op: Option<f64>,
     pub(crate) idle_heap: Option<f64>,
+    /// By how much resident memory grew, in MiB.
+    pub(crate) rss_growth_mb: Option<f64>,
+    /// Time to create all watchers or leases, in seconds.
+    pub(crate) create_s: Option<f64>,
+    /// Events that did not arrive, or leases that were lost.
+    pub(crate) lost: Option<f64>,
+    /// `p99_us` of the same calls without the slow reader.
+    pub(crate) p99_without_us: Option<f64>,
+    /// What went wrong.
+    pub(crate) trouble: Option<String>,
 }
 
 impl Figures {
@@ -39,6 +49,11 @@ impl Figures {
             preempted_per_s: number("preempted_per_s").unwrap_or(0.0),
             allocs_per_op: number("allocs_per_op"),
             idle_heap: number("idle_heap"),
+            rss_growth_mb: number("rss_growth_mb"),
+            create_s: number("create_s"),
+            lost: number("lost"),
+            p99_without_us: number("p99_without_us"),
+            trouble: value["trouble"].as_str().map(str::to_owned),
         })
     }
 }
@@ -61,6 +76,17 @@ impl Runs {
             len if len % 2 == 1 => values[middle],
             _ => f64::midpoint(values[middle - 1], values[middle]),
         }
+    }
+
+    /// The median of a figure, if all runs have it.
+    pub(crate) fn median_of(&self, figure: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
+        let all = self.runs.iter().all(|run| figure(run).is_some());
+        (all && !self.runs.is_empty()).then(|| self.median(|run| figure(run).unwrap_or(f64::NAN)))
+    }
+
+    /// What went wrong in the first run where something did.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        self.runs.iter().find_map(|run| run.trouble.as_deref())
     }
 
     /// Smallest and largest of one figure.
@@ -121,7 +147,8 @@ impl Results {
                 let _ = writeln!(
                     lines,
                     "{{\"workload\":\"{}\",\"client\":\"{client}\",\"concurrency\":{},\"cpu_us_per_op\":{:.3},\
-                     \"p50_us\":{:.1},\"p99_us\":{:.1},\"ops_per_s\":{:.0},\"allocs_per_op\":{:.2},\"rss_mb\":{:.1}}}",
+                     \"p50_us\":{:.1},\"p99_us\":{:.1},\"ops_per_s\":{:.0},\"allocs_per_op\":{:.2},\"rss_mb\":{:.1},\
+                     \"rss_growth_mb\":{},\"create_s\":{},\"lost\":{},\"p99_without_us\":{}}}",
                     case.workload,
                     case.concurrency,
                     runs.median(|run| run.cpu_us_per_op),
@@ -130,11 +157,19 @@ impl Results {
                     runs.median(|run| run.ops_per_s),
                     runs.allocs,
                     runs.median(|run| run.rss_mb),
+                    or_null(runs.median_of(|run| run.rss_growth_mb)),
+                    or_null(runs.median_of(|run| run.create_s)),
+                    or_null(runs.median_of(|run| run.lost)),
+                    or_null(runs.median_of(|run| run.p99_without_us)),
                 );
             }
         }
         lines
     }
+}
+
+fn or_null(figure: Option<f64>) -> String {
+    figure.map_or_else(|| "null".to_owned(), |figure| format!("{figure:.3}"))
 }
 
 #[cfg(test)]
@@ -157,8 +192,7 @@ mod tests {
     fn result_lines_are_json_with_the_agreed_fields() {
         let case = crate::cases::selected(&crate::args::Options::default())[0];
         let mut results = Results::default();
-        let line =
-            r#"{"cpu_us_per_op":2.5,"p50_us":1,"p99_us":2,"ops_per_s":3,"allocs_per_op":null,"rss_mb":4}"#;
+        let line = r#"{"cpu_us_per_op":2.5,"p50_us":1,"p99_us":2,"ops_per_s":3,"allocs_per_op":null,"rss_mb":4,"lost":7}"#;
         results.add(&case, "hyper", Figures::parse(line).expect("parses"));
         results.set_allocs(&case, "hyper", 14.0);
         let value: Value =
@@ -174,10 +208,16 @@ mod tests {
             "ops_per_s",
             "allocs_per_op",
             "rss_mb",
+            "rss_growth_mb",
+            "create_s",
+            "lost",
+            "p99_without_us",
         ];
         wanted.sort_unstable();
         assert_eq!(names, wanted);
         assert_eq!(value["cpu_us_per_op"], 2.5);
+        assert_eq!(value["lost"], 7.0);
+        assert!(value["create_s"].is_null());
         assert_eq!(value["allocs_per_op"], 14.0);
     }
 }

@@ -12,6 +12,7 @@ mod binaries;
 mod callgrind;
 mod cases;
 mod cpu;
+mod etcd;
 mod figures;
 mod process;
 mod table;
@@ -19,7 +20,8 @@ mod table;
 use std::process::ExitCode;
 
 use args::Options;
-use cases::Case;
+use cases::{Case, WATCHERS};
+use etcd::Etcd;
 use figures::Results;
 use process::{Programs, Stub};
 
@@ -47,10 +49,17 @@ fn run(options: &Options) -> Result<ExitCode, Error> {
     let clients = options.clients(programs.clients()?)?;
     let cases = cases::selected(options);
     let stub = Stub::start(&programs, cpus, !options.no_spin)?;
+    let etcd = match &options.etcd {
+        Some(program) if cases.iter().any(|case| case.workload == WATCHERS) => {
+            Some(Etcd::start(program, cpus)?)
+        }
+        _ => None,
+    };
     if options.callgrind {
         return callgrind::run(&programs, &stub, &cases, &clients, options);
     }
-    let results = measure(&programs, &stub, &cases, &clients, options)?;
+    let servers = Servers { stub: &stub, etcd: etcd.as_ref() };
+    let results = measure(&programs, &servers, &cases, &clients, options)?;
     table::print(&results, &cases, &clients);
     let passed = bars::print(&results);
     let lines = results.json_lines(&cases, &clients);
@@ -61,13 +70,26 @@ fn run(options: &Options) -> Result<ExitCode, Error> {
     Ok(if passed || !options.strict { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What the clients call.
+struct Servers<'a> {
+    stub: &'a Stub,
+    etcd: Option<&'a Etcd>,
+}
+
+impl Servers<'_> {
+    fn addr(&self, case: &Case) -> &str {
+        self.etcd.filter(|_| case.workload == WATCHERS).map_or(self.stub.addr(), Etcd::addr)
+    }
+}
+
 fn measure(
     programs: &Programs,
-    stub: &Stub,
+    servers: &Servers<'_>,
     cases: &[Case],
     clients: &[String],
     options: &Options,
 ) -> Result<Results, Error> {
+    let stub = servers.stub;
     let mut results = Results::default();
     for round in 0..options.rounds() {
         eprintln!("round {} of {}", round + 1, options.rounds());
@@ -76,13 +98,17 @@ fn measure(
             for turn in 0..clients.len() {
                 let client = &clients[(turn + round) % clients.len()];
                 if case.takes(client) {
-                    results.add(case, client, programs.run(stub, client, case, options.quick)?);
+                    results.add(
+                        case,
+                        client,
+                        programs.run(stub, servers.addr(case), client, case, options.quick)?,
+                    );
                 }
             }
         }
     }
     eprintln!("allocations");
-    for case in cases {
+    for case in cases.iter().filter(|case| case.is_counted()) {
         for client in clients.iter().filter(|client| case.takes(client)) {
             results.set_allocs(case, client, programs.count(stub, client, case)?);
         }

@@ -16,7 +16,7 @@ pub(crate) struct Programs {
 }
 
 /// A process that ends when it is dropped.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -64,6 +64,11 @@ impl Stub {
         let addr = line.trim().strip_prefix("listening ").ok_or("the stub did not start")?.to_owned();
         Ok(Self { _process: process, _spinner: spinner, addr, cpus })
     }
+
+    /// Where it listens.
+    pub(crate) fn addr(&self) -> &str {
+        &self.addr
+    }
 }
 
 impl Programs {
@@ -74,14 +79,16 @@ impl Programs {
     }
 
     /// One timed run.
-    pub(crate) fn run(&self, stub: &Stub, client: &str, case: &Case, quick: bool) -> Result<Figures, Error> {
-        let mut command = self.client(
-            "bench-client",
-            stub,
-            client,
-            case.workload,
-            [case.concurrency, case.warmup, case.ops(quick)],
-        )?;
+    pub(crate) fn run(
+        &self,
+        stub: &Stub,
+        addr: &str,
+        client: &str,
+        case: &Case,
+        quick: bool,
+    ) -> Result<Figures, Error> {
+        let lengths = [case.concurrency, case.warmup, case.ops(quick)];
+        let mut command = self.client_of("bench-client", stub, addr, client, case.workload, lengths)?;
         Figures::parse(&output(&mut command)?)
     }
 
@@ -116,9 +123,22 @@ impl Programs {
         workload: &str,
         lengths: [usize; 3],
     ) -> Result<Command, Error> {
+        self.client_of(program, stub, &stub.addr, client, workload, lengths)
+    }
+
+    /// The same, calling another server than the stub.
+    fn client_of(
+        &self,
+        program: &str,
+        stub: &Stub,
+        addr: &str,
+        client: &str,
+        workload: &str,
+        lengths: [usize; 3],
+    ) -> Result<Command, Error> {
         cpu::pin(stub.cpus.client)?;
         let mut command = Command::new(self.folder.join(program));
-        command.args(["--client", client, "--workload", workload, "--addr", &stub.addr]);
+        command.args(["--client", client, "--workload", workload, "--addr", addr]);
         for (name, value) in ["--concurrency", "--warmup", "--ops"].into_iter().zip(lengths) {
             command.arg(name).arg(value.to_string());
         }

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use etcdium_proto::etcdserverpb::{
-    LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeRequest, LeaseRevokeResponse, PutResponse, RangeRequest,
-    RangeResponse, ResponseHeader,
+    LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeRequest, LeaseRevokeResponse, PutResponse,
+    RangeRequest, RangeResponse, ResponseHeader,
 };
 use etcdium_proto::healthpb::HealthCheckResponse;
 use etcdium_proto::mvccpb::KeyValue;

@@ -61,8 +61,14 @@ struct Stream {
 enum Flight {
     None,
     /// In `answers`, up to here.
-    Answer { end: usize },
-    Events { feed: Feed, sent: usize, cancelled: bool },
+    Answer {
+        end: usize,
+    },
+    Events {
+        feed: Feed,
+        sent: usize,
+        cancelled: bool,
+    },
 }
 
 /// Why a stream stopped sending.
@@ -165,7 +171,13 @@ impl Streams {
 
     /// Appends what the windows allow, until the buffer holds this much. Says whether there is more that could be sent
     /// at once.
-    pub(crate) fn pump(&mut self, out: &mut Vec<u8>, full: usize, sending: &mut Sending, store: &Store) -> bool {
+    pub(crate) fn pump(
+        &mut self,
+        out: &mut Vec<u8>,
+        full: usize,
+        sending: &mut Sending,
+        store: &Store,
+    ) -> bool {
         let revision = store.revision();
         for id in &self.fed {
             if let Some(stream) = self.open.get_mut(id) {
@@ -262,7 +274,14 @@ impl Stream {
         self.feeds.iter().any(|feed| feed.is_behind(revision))
     }
 
-    fn send(&mut self, id: u32, out: &mut Vec<u8>, full: usize, sending: &mut Sending, store: &Store) -> Stop {
+    fn send(
+        &mut self,
+        id: u32,
+        out: &mut Vec<u8>,
+        full: usize,
+        sending: &mut Sending,
+        store: &Store,
+    ) -> Stop {
         loop {
             if out.len() >= full {
                 return Stop::Full;

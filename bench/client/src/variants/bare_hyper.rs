@@ -1,6 +1,8 @@
 //! The floor: bare hyper and prost with the least gRPC framing that is correct, on tokio. Its I/O type does not
 //! report vectored writes, without which `h2` would write once per request.
 
+mod streams;
+
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,6 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::Error;
 use crate::client::{Answer, KvClient};
@@ -43,9 +46,12 @@ pub(super) fn run_multi(plan: &Plan) -> Result<Report, Error> {
 
 #[derive(Clone)]
 struct Bare {
-    send: SendRequest<OneChunk>,
+    send: SendRequest<Outgoing>,
     put: Uri,
     range: Uri,
+    watch: Uri,
+    grant: Uri,
+    keep_alive: Uri,
 }
 
 impl Bare {
@@ -59,28 +65,19 @@ impl Bare {
             .await?;
         tokio::spawn(connection);
         let uri = |path: &str| format!("http://{}/{path}", plan.addr).parse::<Uri>();
-        Ok(Self { send, put: uri("etcdserverpb.KV/Put")?, range: uri("etcdserverpb.KV/Range")? })
+        Ok(Self {
+            send,
+            put: uri("etcdserverpb.KV/Put")?,
+            range: uri("etcdserverpb.KV/Range")?,
+            watch: uri("etcdserverpb.Watch/Watch")?,
+            grant: uri("etcdserverpb.Lease/LeaseGrant")?,
+            keep_alive: uri("etcdserverpb.Lease/LeaseKeepAlive")?,
+        })
     }
 
     async fn unary<R: Message + Default>(&mut self, uri: Uri, message: &impl Message) -> Result<R, Error> {
-        let len = message.encoded_len();
-        let mut framed = BytesMut::with_capacity(5 + len);
-        framed.put_u8(0);
-        framed.put_u32(u32::try_from(len)?);
-        message.encode_raw(&mut framed);
-
-        let mut request = Request::new(OneChunk(Some(framed.freeze())));
-        *request.method_mut() = Method::POST;
-        *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = uri;
-        // What any client of etcd says that keeps deadlines and leaves a member without a leader.
-        let headers = request.headers_mut();
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(API_VERSION, HeaderValue::from_static("3.7"));
-        headers.insert(HAS_LEADER, HeaderValue::from_static("true"));
-        headers.insert(TIMEOUT, HeaderValue::from_static("10S"));
-
+        let mut request = request(uri, Outgoing::One(Some(framed(message)?)));
+        request.headers_mut().insert(TIMEOUT, HeaderValue::from_static("10S"));
         let response = self.send.send_request(request).await?;
         if response.status() != StatusCode::OK {
             return Err(format!("HTTP status {}", response.status()).into());
@@ -94,6 +91,30 @@ impl Bare {
         }
         Ok(R::decode(message.slice(5..))?)
     }
+}
+
+/// A message with its prefix.
+fn framed(message: &impl Message) -> Result<Bytes, Error> {
+    let len = message.encoded_len();
+    let mut framed = BytesMut::with_capacity(5 + len);
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(len)?);
+    message.encode_raw(&mut framed);
+    Ok(framed.freeze())
+}
+
+/// What any client of etcd says that leaves a member without a leader.
+fn request(uri: Uri, body: Outgoing) -> Request<Outgoing> {
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(API_VERSION, HeaderValue::from_static("3.7"));
+    headers.insert(HAS_LEADER, HeaderValue::from_static("true"));
+    request
 }
 
 /// Reads a body to its end. One DATA frame is handed on as it is; more are joined in a buffer that is allocated once,
@@ -145,22 +166,31 @@ impl KvClient for Bare {
     }
 }
 
-/// A body of one chunk. `END_STREAM` rides on it; the size hint stays inexact, so there is no `content-length`.
-struct OneChunk(Option<Bytes>);
+/// A request's body. With the one chunk of a unary call rides `END_STREAM`; the size hint stays inexact, so there is no
+/// `content-length`.
+enum Outgoing {
+    One(Option<Bytes>),
+    /// The requests of a stream.
+    Many(UnboundedReceiver<Bytes>),
+}
 
-impl Body for OneChunk {
+impl Body for Outgoing {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|chunk| Ok(Frame::data(chunk))))
+        let chunk = match &mut *self {
+            Self::One(chunk) => Poll::Ready(chunk.take()),
+            Self::Many(chunks) => chunks.poll_recv(cx),
+        };
+        chunk.map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_none()
+        matches!(self, Self::One(None))
     }
 }
 

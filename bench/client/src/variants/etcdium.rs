@@ -1,16 +1,17 @@
 //! etcdium with its defaults, on each of its runtimes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use etcdium_client::Client;
 
 use crate::Error;
-use crate::client::{Answer, KvClient};
+use crate::client::{Answer, Batch, KvClient, Reader, StreamClient, Watcher};
 use crate::load;
 use crate::measure::Report;
 use crate::plan::Plan;
-use crate::spawn::{AsyncStd, Smol, Tokio};
+use crate::spawn::{AsyncStd, Smol, Spawn, Tokio};
 
 /// On tokio `current_thread`.
 pub(super) fn run_tokio(plan: &Plan) -> Result<Report, Error> {
@@ -60,5 +61,36 @@ impl KvClient for Etcdium {
     async fn range(&mut self, key: Bytes, end: Bytes, limit: i64) -> Result<Answer, Error> {
         let response = self.0.get(key).range(end).limit(limit as usize).await?;
         Ok(Answer { kvs: response.kvs.len(), connection: response.header.raft_term })
+    }
+}
+
+impl StreamClient for Etcdium {
+    type Watcher = Never;
+    type Lease = Never;
+
+    async fn watch(&mut self, _: Bytes, _: Reader) -> Result<Never, Error> {
+        Err("there are no watches yet".into())
+    }
+
+    async fn lease(&mut self, _: i64) -> Result<Never, Error> {
+        Err("there are no leases yet".into())
+    }
+
+    async fn keep<S: Spawn>(
+        &mut self,
+        _: &mut Vec<Never>,
+        _: i64,
+        _: Duration,
+        _: &S,
+    ) -> Result<usize, Error> {
+        Err("there are no leases yet".into())
+    }
+}
+
+enum Never {}
+
+impl Watcher for Never {
+    async fn next(&mut self) -> Result<Batch, Error> {
+        match *self {}
     }
 }
