@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use etcdium_client::Client;
+use etcdium_client::{Client, WatchItem, Watcher};
 
 use crate::Error;
-use crate::client::{Answer, Batch, KvClient, Reader, StreamClient, Watcher};
+use crate::client::{self, Answer, Batch, KvClient, Reader, StreamClient};
 use crate::load;
 use crate::measure::Report;
 use crate::plan::Plan;
@@ -65,11 +65,13 @@ impl KvClient for Etcdium {
 }
 
 impl StreamClient for Etcdium {
-    type Watcher = Never;
+    type Watcher = Watcher;
     type Lease = Never;
 
-    async fn watch(&mut self, _: Bytes, _: Reader) -> Result<Never, Error> {
-        Err("there are no watches yet".into())
+    async fn watch(&mut self, key: Bytes, reader: Reader) -> Result<Watcher, Error> {
+        let watch = self.0.watch(key);
+        // A slow reader is held back by a small buffer.
+        Ok(if reader == Reader::Slow { watch.max_buffer(1 << 20).await? } else { watch.await? })
     }
 
     async fn lease(&mut self, _: i64) -> Result<Never, Error> {
@@ -89,8 +91,17 @@ impl StreamClient for Etcdium {
 
 enum Never {}
 
-impl Watcher for Never {
+impl client::Watcher for Watcher {
     async fn next(&mut self) -> Result<Batch, Error> {
-        match *self {}
+        loop {
+            match self.next().await.ok_or("the watch is over")?? {
+                WatchItem::Events { events, .. } => {
+                    return Batch::of(
+                        events.iter().map(|event| (event.revision().get(), event.kv.value.len())),
+                    );
+                }
+                _ => {}
+            }
+        }
     }
 }
