@@ -115,6 +115,12 @@ impl Call {
         self.decoder.buffered()
     }
 
+    /// Bytes of a message that is not yet whole, or not yet known to be the answer.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let whole = if let Stage::Status(message) = &self.stage { message.len() } else { 0 };
+        whole + self.partial_bytes()
+    }
+
     /// Takes one input. The messages of a stream go into its inbox.
     pub(crate) fn handle(
         &mut self,

@@ -173,6 +173,11 @@ impl OpState {
         }
     }
 
+    /// Bytes of the response that was not yet taken.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        if let Phase::Done(Ok(answer)) = &self.phase { answer.message.len() } else { 0 }
+    }
+
     pub(crate) fn is_done(&self) -> bool {
         matches!(self.phase, Phase::Done(_))
     }

@@ -73,6 +73,10 @@ pub enum Planted {
     LeaseSharedFate,
     /// Leases that nobody wants are not revoked.
     LeaseLeftBehind,
+    /// A call that is over is kept, with what came of its answer.
+    BytesKept,
+    /// Timers of what is over are kept until they are due.
+    TimersKept,
 }
 
 impl Planted {
@@ -109,6 +113,8 @@ impl Planted {
         Self::LeaseStuck,
         Self::LeaseSharedFate,
         Self::LeaseLeftBehind,
+        Self::BytesKept,
+        Self::TimersKept,
     ];
 }
 

@@ -32,6 +32,14 @@ pub struct Stats {
     pub watch_streams: usize,
     /// Operations that wait for a connection or for their turn, and streams that wait for a connection, now.
     pub waiting: usize,
+    /// Timers armed, now, those included that mean nothing any more and were not yet removed.
+    pub timers: usize,
+    /// Bytes kept of responses of operations and of messages that are not yet whole, now.
+    pub buffered_bytes: usize,
+    /// Bytes kept of messages that streams and watches have not taken, now.
+    pub queued_bytes: usize,
+    /// Bytes of buffers kept to be used again, now; other parts of the program may still read what is in them.
+    pub spare_bytes: usize,
     /// Calls open, now.
     pub in_flight: usize,
     /// Connections made or in the making, now.

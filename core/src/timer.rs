@@ -73,7 +73,6 @@ impl<K: Copy + Ord> TimerQueue<K> {
     }
 
     /// The number of entries, stale ones included.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.heap.len()
     }

@@ -131,7 +131,16 @@ fn unit() -> Outcome {
         "--tests",
     ];
     run_command(&mut cargo(&args))?;
-    run_command(&mut cargo(&["test", "-p", "etcdium-conformance", "--locked", "--lib", "--bins"]))
+    run_command(&mut cargo(&[
+        "test",
+        "-p",
+        "etcdium-conformance",
+        "--locked",
+        "--lib",
+        "--bins",
+        "--test",
+        "demo",
+    ]))
 }
 
 fn doctest() -> Outcome {

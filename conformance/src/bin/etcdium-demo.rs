@@ -134,9 +134,13 @@ fn demo(embedded: bool) -> Result<(), Failure> {
             use_etcd(event_loop, &server, clock, "event-loop").await
         })
     })?;
+    let kill = match &*server {
+        Server::Real(_) => "killed with SIGKILL",
+        Server::Embedded(_) => "stopped at once, its connections cut",
+    };
     println!(
         "\nevent loop: the same core without any async runtime, on one thread that polls its sockets.\n\
-         crash: the server is killed with SIGKILL, a read is sent while it is down, the server is started again on\n\
+         crash: the server is {kill}, a read is sent while it is down, the server is started again on\n\
          the same data, and the read returns what was written before, without a retry in the program."
     );
     Ok(())

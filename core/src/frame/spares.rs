@@ -70,6 +70,11 @@ impl Spares {
         self.lent.is_empty()
     }
 
+    /// Capacities of the buffers remembered, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
     /// Forgets everything, unless some was remembered since the last time.
     pub(crate) fn rest(&mut self) {
         if !core::mem::take(&mut self.used) {

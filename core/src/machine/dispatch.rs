@@ -253,7 +253,11 @@ impl Core {
             self.transmits.push_back(Transmit::Reset(key));
         }
         let place = self.connections.get(connection).map(|c| (c.endpoint, c.address.clone()));
-        self.forget_call(key);
+        let _call = self.forget_call(key);
+        #[cfg(etcdium_planted)]
+        if self.config.has(crate::Planted::BytesKept) {
+            self.hoard.extend(_call);
+        }
         if owner == Owner::Probe {
             self.probe_ended(connection, key);
         }

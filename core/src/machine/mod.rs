@@ -102,6 +102,9 @@ pub struct Core {
     events: VecDeque<Event>,
     revisions: RevisionTracker,
     stats: Stats,
+    /// Calls that are over and kept all the same.
+    #[cfg(etcdium_planted)]
+    hoard: Vec<crate::call::Call>,
 }
 
 /// The life of a core.
@@ -156,6 +159,8 @@ impl Core {
             events: VecDeque::new(),
             revisions: RevisionTracker::default(),
             stats: Stats::default(),
+            #[cfg(etcdium_planted)]
+            hoard: Vec::new(),
             config,
         };
         let endpoints = core.config.endpoints.clone();
@@ -351,8 +356,21 @@ impl Core {
             in_flight: self.calls.len(),
             connections: self.connections.len(),
             ready_endpoints: self.endpoints.iter().filter(|(_, endpoint)| endpoint.is_ready()).count(),
+            timers: self.timers.len(),
+            buffered_bytes: self.kept_bytes(),
+            queued_bytes: self.streams.iter().map(|(_, stream)| stream.inbox.bytes()).sum::<usize>()
+                + self.watches.iter().map(|(_, watch)| watch.buffered()).sum::<usize>(),
+            spare_bytes: self.spares.size(),
             ..self.stats
         }
+    }
+
+    /// Bytes of what came on calls and belongs to no stream or watch yet.
+    fn kept_bytes(&self) -> usize {
+        let calls: usize = self.calls.iter().map(|(_, call)| call.kept_bytes()).sum();
+        #[cfg(etcdium_planted)]
+        let calls = calls + self.hoard.iter().map(crate::call::Call::kept_bytes).sum::<usize>();
+        calls + self.ops.iter().map(|(_, op)| op.kept_bytes()).sum::<usize>()
     }
 
     /// Time never goes back.

@@ -59,6 +59,9 @@ pub struct Counts {
     pub streams: usize,
     /// Health probes that are not over.
     pub probes: usize,
+    /// Bytes of answers that the core was given and may keep: of calls that are not over, and of the last call of each
+    /// operation neither taken nor cancelled.
+    pub bytes: usize,
 }
 
 /// Something that just happened.
@@ -107,6 +110,7 @@ pub fn all() -> Vec<Box<dyn Check>> {
         Box::new(unary::Timers),
         Box::new(unary::Picking::default()),
         Box::new(unary::Bounds),
+        Box::new(unary::Memory),
         Box::new(unary::Reconnects::default()),
         Box::new(unary::Leases::default()),
         Box::new(unary::Alive),

@@ -213,6 +213,9 @@ impl World {
             self.tell(connection, EndpointInput::Received);
         }
         self.trace.add(self.since_start(), &(self.calls[call].key, &piece));
+        if let Piece::Whole(data) | Piece::Data(data) = &piece {
+            self.gets(call, data.len());
+        }
         let over = !matches!(piece, Piece::Head | Piece::Data(_));
         if over {
             self.over(call);

@@ -116,6 +116,7 @@ impl World {
             epoch,
             committed,
             calls: Vec::new(),
+            got: 0,
             state: OpState::Live,
         });
         self.handles.push(Some(Handle { op, request, options: *options }));
@@ -137,6 +138,7 @@ impl World {
         self.core.cancel(self.now, self.ops[op].key);
         self.ops[op].state = OpState::Cancelled;
         self.counts.ops -= 1;
+        self.counts.bytes -= std::mem::take(&mut self.ops[op].got);
         if let Some(handle) = self.handles[op].take() {
             if let Some(outcome) = self.redeem(&handle.op) {
                 self.violate(
@@ -163,6 +165,7 @@ impl World {
         }
         self.trace.add(self.since_start(), &("take", self.ops[op].key, &outcome));
         self.counts.ops -= 1;
+        self.counts.bytes -= std::mem::take(&mut self.ops[op].got);
         let failed = outcome.as_ref().err();
         let failed = failed.map(|error| Failed { not_applied: error.outcome() == Applied::NotApplied });
         self.ops[op].state = OpState::Taken(failed);

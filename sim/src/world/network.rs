@@ -12,7 +12,7 @@ use super::answers::{Piece, Veil};
 use super::client::NAME;
 use super::front::Front;
 use super::lines::News;
-use super::records::{CallRecord, Passage};
+use super::records::{CallRecord, OpState, Passage};
 use super::script::{Cut, Decoy, Fault, Script, Setup};
 use crate::framing::PREFIX;
 use crate::model::{CallId, CallStart, Cluster, ClusterConfig};
@@ -83,6 +83,8 @@ pub(crate) struct Stream {
     pub(crate) veil: Veil,
     /// The answer's message.
     pub(crate) body: Option<Bytes>,
+    /// Bytes of the answer that the client has got.
+    pub(crate) got: usize,
 }
 
 /// All places of a world: members, then decoys.
@@ -237,6 +239,7 @@ impl World {
             back_at: self.now,
             veil: Veil::None,
             body: None,
+            got: 0,
         });
         if !usable {
             return;
@@ -280,6 +283,7 @@ impl World {
             back_at: self.now,
             veil: Veil::None,
             body: None,
+            got: 0,
         });
     }
 
@@ -296,8 +300,22 @@ impl World {
         if !self.calls[call].over {
             self.calls[call].over = true;
             *self.open_count(call) -= 1;
+            let got = std::mem::take(&mut self.streams[call].got);
+            // The core may keep what answers an operation.
+            match self.calls[call].op.map(|op| &mut self.ops[op]) {
+                Some(op) if matches!(op.state, OpState::Live | OpState::Done) => {
+                    self.counts.bytes -= std::mem::replace(&mut op.got, got);
+                }
+                _ => self.counts.bytes -= got,
+            }
             self.lines[self.calls[call].connection].calls.retain(|other| *other != call);
         }
+    }
+
+    /// The client gets some of an answer.
+    pub(crate) fn gets(&mut self, call: usize, bytes: usize) {
+        self.streams[call].got += bytes;
+        self.counts.bytes += bytes;
     }
 
     pub(crate) fn reset(&mut self, call: usize) {

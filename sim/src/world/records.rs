@@ -32,6 +32,8 @@ pub struct OpRecord {
     pub committed: i64,
     /// Its calls, oldest first, by their index.
     pub calls: Vec<usize>,
+    /// Bytes that its last call that is over has got; none once it was taken or cancelled.
+    pub got: usize,
     /// Where it stands.
     pub state: OpState,
 }

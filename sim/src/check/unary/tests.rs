@@ -10,7 +10,7 @@ use etcdium_core::{
 use etcdium_proto::UnaryRequest;
 use etcdium_proto::etcdserverpb::{
     DeleteRangeRequest, DeleteRangeResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeRequest,
-    PutRequest, PutResponse, ResponseHeader,
+    PutRequest, PutResponse, ResponseHeader, StatusRequest, StatusResponse,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use prost::Message;
@@ -95,6 +95,7 @@ impl Bed {
             epoch: 0,
             committed: 1,
             calls: Vec::new(),
+            got: 0,
             state: OpState::Live,
         });
         self.counts.ops += 1;
@@ -179,6 +180,10 @@ fn asked_put(id: u32) -> Asked {
 
 fn header(revision: i64) -> Option<ResponseHeader> {
     Some(ResponseHeader { cluster_id: 9, member_id: 1, revision, raft_term: 1 })
+}
+
+fn header_of(member_id: u64) -> Option<ResponseHeader> {
+    Some(ResponseHeader { member_id, ..Default::default() })
 }
 
 fn put_answer(revision: i64) -> Outcome {
@@ -347,6 +352,64 @@ fn bounds() {
         change(&mut bed.counts, limit);
         assert!(bed.see(&mut Bounds, &Fact::Drained).is_err(), "{what}");
     }
+}
+
+#[test]
+fn memory() {
+    let mut bed = Bed::new(1);
+    let open = bed.put();
+    assert_eq!(bed.see(&mut Memory, &Fact::Drained), Ok(()));
+    answer(&mut bed.core, bed.now, &open, 2);
+    let kept = bed.core.stats().buffered_bytes;
+    assert!(kept > 0, "the answer waits to be taken");
+    bed.counts.bytes = kept;
+    assert_eq!(bed.see(&mut Memory, &Fact::Drained), Ok(()));
+    bed.counts.bytes = kept - 1;
+    assert!(bed.see(&mut Memory, &Fact::Drained).is_err(), "bytes are kept");
+
+    let mut bed = Bed::new(1);
+    (0..100).for_each(|id| {
+        bed.start(id, asked_put(id));
+    });
+    bed.connect();
+    assert!(bed.core.stats().timers >= 100, "each operation has a deadline");
+    assert_eq!(bed.see(&mut Memory, &Fact::Drained), Ok(()));
+    bed.counts.ops = 0;
+    assert!(bed.see(&mut Memory, &Fact::Drained).is_err(), "timers are kept");
+}
+
+#[test]
+fn status() {
+    let mut bed = Bed::new(1);
+    (bed.setup.members, bed.setup.learners, bed.setup.minor, bed.setup.proxied) = (1, 0, 7, false);
+    bed.start(1, Asked::Status(StatusRequest {}));
+    bed.connect();
+    bed.opened(0);
+    bed.ops[0].epoch = bed.ledger.epoch();
+    let header = ResponseHeader { member_id: bed.cluster.member_id(0), ..Default::default() };
+    let good = StatusResponse { header: Some(header), version: "3.7.3".into(), ..Default::default() };
+    let told = |bed: &Bed, answer: &StatusResponse| {
+        bed.see(&mut Served::default(), &Fact::Ended(0, &Ok(Answer::Status(answer.clone()))))
+    };
+    assert_eq!(told(&bed, &good), Ok(()));
+    let wrong: [(&str, fn(&mut StatusResponse)); 4] = [
+        ("another member", |answer| answer.header = header_of(7)),
+        ("no member", |answer| answer.header = None),
+        ("a learner", |answer| answer.is_learner = true),
+        ("another version", |answer| answer.version = "3.4.23".into()),
+    ];
+    for (what, change) in wrong {
+        let mut answer = good.clone();
+        change(&mut answer);
+        assert!(told(&bed, &answer).is_err(), "{what}");
+    }
+    // A proxy asks whom it likes, and a restore changes everything.
+    let other = StatusResponse { header: None, ..good };
+    bed.setup.proxied = true;
+    assert_eq!(told(&bed, &other), Ok(()));
+    bed.setup.proxied = false;
+    bed.ops[0].epoch += 1;
+    assert_eq!(told(&bed, &other), Ok(()));
 }
 
 #[test]
