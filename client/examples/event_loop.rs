@@ -14,7 +14,8 @@ use etcdium_client::{
     Address, Compare, ConnectError, Get, GetResponse, KeyRange, Put, Revision, Target, Txn, TxnResponse,
 };
 use etcdium_core::{
-    CallOptions, Config, Core, EndpointStatus, Event, Op, WatchItem, WatchKey, WatchNext, WatchRequest,
+    CallOptions, Config, Core, EndpointStatus, Event, LeaseState, OnDrop, Op, WatchItem, WatchKey, WatchNext,
+    WatchRequest,
 };
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -27,12 +28,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rounds: u32 = arguments.next().map_or(Ok(1), |rounds| rounds.parse())?;
 
     let mut event_loop = EventLoop::new(endpoint.parse()?)?;
-    // It lives through whatever happens to the server.
-    let watch = event_loop.core.watch(Instant::now(), WatchRequest::new(KeyRange::single(COUNTER)));
+    // Both live through whatever happens to the server: the one resumes, the other is renewed.
+    let now = Instant::now();
+    let watch = event_loop.core.watch(now, WatchRequest::new(KeyRange::single(COUNTER)));
+    let lease = event_loop.core.lease(now, Duration::from_secs(30), None, &CallOptions::new());
+    event_loop.run()?;
     while event_loop.core.is_watch_open(watch) == Some(false) {
-        event_loop.run()?;
         event_loop.wait(None)?;
     }
+    let kept = loop {
+        match event_loop.core.started(lease) {
+            Some(kept) => break kept?,
+            None => event_loop.wait(None)?,
+        }
+    };
+    let mark = Put::new("event-loop/alive", "yes").lease(kept.id).into_request()?;
+    event_loop.call(&mark)?;
     for round in 1..=rounds {
         let begin = Instant::now();
         match play(&mut event_loop, watch, round) {
@@ -40,10 +51,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             Err(error) if round == rounds => return Err(error),
             Err(error) => println!("round {round}: {error}"),
         }
+        match event_loop.core.keeper_state(lease, Instant::now()) {
+            Some(LeaseState::Lost { reason }) => println!("the lease is lost: {reason:?}"),
+            Some(LeaseState::AtRisk { cause, .. }) => println!("the lease is at risk: {cause}"),
+            _ => {}
+        }
         while round < rounds && begin.elapsed() < Duration::from_secs(1) {
             event_loop.wait(Some(begin + Duration::from_secs(1)))?;
         }
     }
+    event_loop.core.release(Instant::now(), lease, OnDrop::Revoke);
     event_loop.core.close(Instant::now());
     event_loop.run()?;
     Ok(())

@@ -392,7 +392,8 @@ fn status() {
         bed.see(&mut Served::default(), &Fact::Ended(0, &Ok(Answer::Status(answer.clone()))))
     };
     assert_eq!(told(&bed, &good), Ok(()));
-    let wrong: [(&str, fn(&mut StatusResponse)); 4] = [
+    type Change = fn(&mut StatusResponse);
+    let wrong: [(&str, Change); 4] = [
         ("another member", |answer| answer.header = header_of(7)),
         ("no member", |answer| answer.header = None),
         ("a learner", |answer| answer.is_learner = true),
