@@ -16,3 +16,8 @@ pub mod proxy;
 pub mod report;
 pub mod scenario;
 pub mod suite;
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
