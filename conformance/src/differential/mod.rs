@@ -24,7 +24,7 @@
 //!   which there is no event, as the server's metrics tell.
 //! * A request for progress is dropped while a watch of the stream is behind, and that a watch has caught up does not show
 //!   when no event was for it. So the request is repeated to the server until it is answered, unless the model says that
-//!   it never will be; equal answers in a row count as one.
+//!   it never will be; equal answers count as one, also when the later ones come after other things were compared.
 //! * A compaction of 3.4 removes the deletions made at its very revision, but when it comes round to it, and its own reads
 //!   see them until the next commit of the backend, up to 100 ms later. A watch that begins at this revision meanwhile gets
 //!   them or not. So such a compaction is asked for once more as a physical one, which is refused when all is done. See

@@ -277,7 +277,8 @@ impl Pair {
 
     /// Compares what a stream has delivered, and begins anew.
     fn compare(&mut self, stream: usize) -> Result<(), Differ> {
-        let (model, real) = std::mem::take(&mut self.logs[stream]);
+        let (model, real) = &mut self.logs[stream];
+        let (model, real) = (model.cut(), real.cut());
         let ended = model.ended() || real.ended();
         if ended {
             self.drop_stream(stream);
