@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use etcdium_client::proto::UnaryRequest;
-use etcdium_client::{Client, Delete, GetResponse, Revision};
+use etcdium_client::{Client, Delete, GetResponse, Key, Revision};
 
 use super::simulated::{self, Machine};
 use super::subject::{Call, Sending};
-use super::{Failure, Front, Request, Runtime, Setup, Subject, pause};
+use super::{Failure, Front, Request, Runtime, Setup, Subject, Watch, pause};
 use crate::etcd::{Cluster, GrpcProxy, Member};
 use crate::proxy::Proxy;
 
@@ -75,11 +75,13 @@ impl Context {
 
     /// The names of the keys of an answer, in its order: what follows the case's prefix.
     pub fn names(&self, response: &GetResponse) -> Vec<String> {
-        let name = |kv: &etcdium_client::KeyValue| {
-            let key = String::from_utf8_lossy(&kv.key);
-            key.strip_prefix(&self.inner.prefix).unwrap_or(&key).to_owned()
-        };
-        response.kvs.iter().map(name).collect()
+        response.kvs.iter().map(|kv| self.name(&kv.key)).collect()
+    }
+
+    /// The name of a key: what follows the case's prefix.
+    pub fn name(&self, key: &[u8]) -> String {
+        let key = String::from_utf8_lossy(key);
+        key.strip_prefix(&self.inner.prefix).unwrap_or(&key).to_owned()
     }
 
     /// The URLs of the servers, or of what the case has before them.
@@ -144,6 +146,11 @@ impl Context {
     /// Sends a message by the case's subject.
     pub fn call<R: UnaryRequest>(&self, request: R) -> Call<'_, R> {
         self.inner.subject.call(request)
+    }
+
+    /// Watches by the case's subject.
+    pub fn watch(&self, key: impl Into<Key>) -> Watch {
+        self.inner.subject.watch(key)
     }
 
     /// Deletes every key of the store, and gives the revision that left. For cases that have the store to themselves.

@@ -25,6 +25,8 @@ mod runtime;
 mod simulated;
 mod subject;
 mod txn;
+mod watch;
+mod watching;
 
 pub use answer::{only, text};
 pub use context::Context;
@@ -37,9 +39,13 @@ pub use pause::join_all;
 pub use request::Request;
 pub use runtime::{Runtime, UnknownRuntime};
 pub use subject::{Call, Sending, Setup, Subject};
+pub use watching::{Watch, Watching};
 
 pub(crate) use pause::within;
 pub(crate) use simulated::Simulation;
+
+/// How often servers report the progress of idle watches that ask for it.
+pub(crate) const PROGRESS: Duration = Duration::from_millis(500);
 
 /// The servers of a case.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +75,10 @@ pub enum Need {
     Since(u32, u32),
     /// It starts servers with other flags.
     Flags,
+    /// It moves many megabytes, for which simulated connections are too slow.
+    Bulk,
+    /// Servers that report the progress of watches every half second, as those of the suite do.
+    Progress,
     /// The typed client: it shows what the client does beyond the messages.
     Client,
     /// A [`Proxy`](crate::proxy::Proxy) of its own before each server: [`Context::proxy`].
@@ -78,6 +88,11 @@ pub enum Need {
 }
 
 impl Need {
+    /// Whether a case with this need wants its servers for itself.
+    pub const fn is_exclusive(self) -> bool {
+        matches!(self, Self::Control | Self::WholeStore | Self::Compaction | Self::Quiet)
+    }
+
     /// What keeps a case with this need from servers that are not ours; `None` if nothing does.
     pub const fn forbids_foreign(self) -> Option<&'static str> {
         match self {
@@ -86,7 +101,19 @@ impl Need {
             Self::Compaction => Some("compacts the history"),
             Self::Quiet => Some("needs a store that nobody else writes to"),
             Self::GrpcProxy => Some("starts an etcd grpc-proxy before the servers"),
-            Self::Since(..) | Self::Flags | Self::Client | Self::Proxy => None,
+            Self::Progress => Some("needs servers that report progress more often"),
+            Self::Since(..) | Self::Flags | Self::Bulk | Self::Client | Self::Proxy => None,
+        }
+    }
+
+    /// What keeps a case with this need from the simulated machine; `None` if nothing does.
+    pub const fn forbids_simulation(self) -> Option<&'static str> {
+        match self {
+            Self::Flags => Some("changes the flags of a server"),
+            Self::Proxy => Some("puts proxies before the servers"),
+            Self::GrpcProxy => Some("starts an etcd grpc-proxy before the servers"),
+            Self::Bulk => Some("moves many megabytes"),
+            _ => None,
         }
     }
 }
@@ -136,8 +163,7 @@ impl Scenario {
 
     /// Whether it has its servers to itself while it runs.
     pub fn is_exclusive(&self) -> bool {
-        matches!(self.topology, Topology::Own(_))
-            || self.needs.iter().any(|need| need.forbids_foreign().is_some())
+        matches!(self.topology, Topology::Own(_)) || self.needs.iter().any(|need| need.is_exclusive())
     }
 
     /// Its servers, in words.
@@ -168,12 +194,7 @@ impl Scenario {
     pub fn forbids_simulation(&self) -> Option<&'static str> {
         match self.topology {
             Topology::Own(_) => Some("needs a server with settings of its own"),
-            _ if self.needs.contains(&Need::Flags) => Some("changes the flags of a server"),
-            _ if self.needs.contains(&Need::Proxy) => Some("puts proxies before the servers"),
-            _ if self.needs.contains(&Need::GrpcProxy) => {
-                Some("starts an etcd grpc-proxy before the servers")
-            }
-            _ => None,
+            _ => self.needs.iter().find_map(|need| need.forbids_simulation()),
         }
     }
 
@@ -197,7 +218,8 @@ impl Scenario {
 pub fn all() -> &'static [&'static Scenario] {
     static ALL: OnceLock<Vec<&'static Scenario>> = OnceLock::new();
     ALL.get_or_init(|| {
-        let mut all: Vec<&Scenario> = kv::CASES.iter().chain(txn::CASES).copied().flatten().collect();
+        let mut all: Vec<&Scenario> =
+            [kv::CASES, txn::CASES, watch::CASES].concat().into_iter().flatten().collect();
         all.sort_by_key(|case| case.name());
         all
     })
@@ -218,7 +240,9 @@ mod tests {
     #[test]
     fn what_needs_nothing_special_shares_its_servers() {
         for case in all() {
-            assert_eq!(case.is_exclusive(), case.forbids_foreign().is_some(), "{}", case.id);
+            let shares = case.needs.iter().any(|need| matches!(need, Need::Progress | Need::GrpcProxy));
+            assert!(!case.is_exclusive() || case.forbids_foreign().is_some(), "{}", case.id);
+            assert!(case.is_exclusive() || shares || case.forbids_foreign().is_none(), "{}", case.id);
             let servers = [Need::Control, Need::Proxy, Need::GrpcProxy];
             let wants = servers.iter().any(|need| case.needs.contains(need));
             assert!(!(wants && matches!(case.topology, Topology::None)), "{}", case.id);
@@ -226,10 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn few_cases_cannot_be_simulated() {
-        let not: Vec<String> =
-            all().iter().filter(|case| !case.runs_on(Runtime::Sim)).map(|case| case.name()).collect();
-        assert_eq!(not, ["KV-001", "KV-020", "KV-023.grpc-proxy", "KV-023.proxy", "KV-047"]);
+    fn most_cases_can_be_simulated() {
+        let simulated = all().iter().filter(|case| case.runs_on(Runtime::Sim)).count();
+        assert!(simulated * 4 >= all().len() * 3, "{simulated} of {}", all().len());
+        for id in ["KV-001", "KV-020", "KV-023.grpc-proxy", "KV-023.proxy", "KV-047", "WATCH-032"] {
+            let case = all().iter().find(|case| case.name() == id);
+            assert!(case.is_some_and(|case| !case.runs_on(Runtime::Sim)), "{id}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use etcdium_sim::http::Host;
 use etcdium_sim::model::ClusterConfig;
 use etcdium_sim::runtime::{Hang, Profile, Sim, SimRuntime};
 
-use super::{Failure, Scenario, Topology};
+use super::{Failure, PROGRESS, Scenario, Topology};
 
 /// How long a run may take, in virtual time. Cases have limits of their own, below it.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -38,7 +38,8 @@ pub(crate) struct Simulation {
 impl Simulation {
     pub(crate) fn new(members: usize, seed: u64) -> Self {
         let sim = Sim::new(Instant::now(), seed, Profile::draw(seed));
-        let host = sim.host(ClusterConfig { members, ..ClusterConfig::default() }, seed);
+        let host = sim
+            .host(ClusterConfig { members, progress_interval: PROGRESS, ..ClusterConfig::default() }, seed);
         for member in 0..members {
             sim.listen(&name(member), PORT, &host, member);
         }

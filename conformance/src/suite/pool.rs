@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::etcd::provision::Request;
 use crate::etcd::{Cluster, ClusterConfig, LaunchError};
-use crate::scenario::{Scenario, Topology};
+use crate::scenario::{PROGRESS, Scenario, Topology};
 
 /// As many as the launcher lets live at a time.
 const CLUSTERS: usize = 2;
@@ -68,6 +68,11 @@ enum Found {
     Busy,
 }
 
+/// What all cases get that ask for nothing else.
+fn shared(config: ClusterConfig) -> ClusterConfig {
+    config.flag("watch-progress-notify-interval", format!("{}ms", PROGRESS.as_millis()))
+}
+
 impl Pool {
     pub(super) fn new(request: Request) -> Self {
         Self { request, state: Mutex::default(), changed: Condvar::new() }
@@ -77,8 +82,8 @@ impl Pool {
     pub(super) fn take(&self, case: &Scenario) -> Result<Option<Use<'_>>, LaunchError> {
         let (kind, config) = match case.topology {
             Topology::None => return Ok(None),
-            Topology::OneMember => (Kind::One, ClusterConfig::single()),
-            Topology::ThreeMembers => (Kind::Three, ClusterConfig::three()),
+            Topology::OneMember => (Kind::One, shared(ClusterConfig::single())),
+            Topology::ThreeMembers => (Kind::Three, shared(ClusterConfig::three())),
             Topology::Own(config) => (Kind::Own, config()),
         };
         let mut state = self.state();

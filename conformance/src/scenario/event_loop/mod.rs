@@ -4,6 +4,8 @@
 //! Calls start on the core itself, under a lock, wherever they are made; an alarm then ends the loop's wait. Nothing of
 //! the client's driver is involved.
 
+mod watcher;
+
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
@@ -16,9 +18,11 @@ use std::time::Instant;
 use etcdium_client::embed::{Action, Transport};
 use etcdium_client::proto::UnaryRequest;
 use etcdium_client::{Address, ConnectError, Error, InvalidRequest, Stats, Target};
-use etcdium_core::{CallOptions, Config, Core, Event, Op, OpKey};
+use etcdium_core::{CallOptions, Config, Core, Event, Op, OpKey, WatchKey};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Token};
+
+pub(super) use watcher::LoopWatcher;
 
 /// What the alarm is called among the sockets, whose names are small.
 const ALARM: Token = Token(usize::MAX);
@@ -45,6 +49,8 @@ struct State {
     core: Core,
     /// Who waits for which operation.
     waiting: BTreeMap<OpKey, Waker>,
+    /// Who waits for news of which watch.
+    watching: BTreeMap<WatchKey, Waker>,
 }
 
 /// What the loop's thread owns.
@@ -61,7 +67,7 @@ impl EventLoop {
         let alarm = mio::Waker::new(poll.registry(), ALARM)?;
         let now = Instant::now();
         let core = Core::new(config, now, u64::from(std::process::id()));
-        let state = Mutex::new(State { core, waiting: BTreeMap::new() });
+        let state = Mutex::new(State { core, waiting: BTreeMap::new(), watching: BTreeMap::new() });
         let shared = Arc::new(Shared { state, alarm });
         let turner = Turner { shared: Arc::clone(&shared), poll, transport: Transport::new(now) };
         thread::Builder::new().name("event-loop".to_owned()).spawn(move || turner.run())?;
@@ -183,8 +189,10 @@ impl Turner {
         }
         let mut woken = Vec::new();
         while let Some(event) = state.core.poll_event() {
-            if let Event::OpDone(op) = event {
-                woken.extend(state.waiting.remove(&op));
+            match event {
+                Event::OpDone(op) => woken.extend(state.waiting.remove(&op)),
+                Event::WatchReadable(watch) => woken.extend(state.watching.remove(&watch)),
+                _ => {}
             }
         }
         // A closed core has ended its calls, and was told everything by the run above.
