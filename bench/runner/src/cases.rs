@@ -74,9 +74,6 @@ impl Case {
         if client.ends_with("-multi") {
             return matches!(self.workload, "put" | "get") && self.concurrency != BURST;
         }
-        if self.workload == "leases10k" && client.starts_with("etcdium") {
-            return false;
-        }
         self.workload != WATCHERS || client != "hyper"
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use etcdium_client::{Client, WatchItem, Watcher};
+use etcdium_client::{Client, Lease, WatchItem, Watcher};
 
 use crate::Error;
 use crate::client::{self, Answer, Batch, KvClient, Reader, StreamClient};
@@ -66,7 +66,7 @@ impl KvClient for Etcdium {
 
 impl StreamClient for Etcdium {
     type Watcher = Watcher;
-    type Lease = Never;
+    type Lease = Lease;
 
     async fn watch(&mut self, key: Bytes, reader: Reader) -> Result<Watcher, Error> {
         let watch = self.0.watch(key);
@@ -74,22 +74,22 @@ impl StreamClient for Etcdium {
         Ok(if reader == Reader::Slow { watch.max_buffer(1 << 20).await? } else { watch.await? })
     }
 
-    async fn lease(&mut self, _: i64) -> Result<Never, Error> {
-        Err("there are no leases yet".into())
+    async fn lease(&mut self, ttl: i64) -> Result<Lease, Error> {
+        Ok(self.0.lease(Duration::from_secs(ttl.unsigned_abs())).await?)
     }
 
+    /// They keep themselves alive.
     async fn keep<S: Spawn>(
         &mut self,
-        _: &mut Vec<Never>,
+        leases: &mut Vec<Lease>,
         _: i64,
-        _: Duration,
-        _: &S,
+        time: Duration,
+        spawn: &S,
     ) -> Result<usize, Error> {
-        Err("there are no leases yet".into())
+        spawn.sleep(time).await;
+        Ok(leases.iter().filter(|lease| !lease.is_alive()).count())
     }
 }
-
-enum Never {}
 
 impl client::Watcher for Watcher {
     async fn next(&mut self) -> Result<Batch, Error> {
