@@ -15,7 +15,7 @@ use crate::etcd_error::Applied;
 use crate::metadata::CallHeaders;
 use crate::op::{Answer, OpOwner, OpState, Phase, Request};
 use crate::retry::{Failure, Next, judge};
-use crate::revision::{Observation, RevisionTracker, peek_header};
+use crate::revision::{HeaderView, Observation, RevisionTracker, peek_header};
 use crate::timer::TimerQueue;
 use crate::trace::event;
 use crate::transmit::Open;
@@ -493,7 +493,17 @@ impl Core {
 
 /// Reads the response header for the revision it tells.
 pub(super) fn observe(revisions: &mut RevisionTracker, events: &mut VecDeque<Event>, message: &[u8]) {
-    let Some(header) = peek_header(message) else { return };
+    if let Some(header) = peek_header(message) {
+        observe_header(revisions, events, header);
+    }
+}
+
+/// Takes note of the revision that a response's header tells.
+pub(super) fn observe_header(
+    revisions: &mut RevisionTracker,
+    events: &mut VecDeque<Event>,
+    header: HeaderView,
+) {
     if let Observation::ClusterChanged { from, to } = revisions.observe(header) {
         event!(WARN, "responses come from another cluster", from = from, to = to);
         events.push_back(Event::ClusterChanged { from, to });

@@ -15,7 +15,7 @@ use crate::key::HubKey;
 use crate::revision::peek_watch_id;
 use crate::stream::Reader;
 use crate::trace::event;
-use crate::watch::hub::{CREATION, Creation, Hub, HubPhase, Ids, Lane, Line};
+use crate::watch::hub::{ANSWER, Creation, Hub, HubPhase, Ids, Lane, Line};
 use crate::watch::refusal::{self, Refusal};
 use crate::watch::subscription::{Phase, Received, Subscription};
 use crate::watch::{ProgressError, WatchErrorKind};
@@ -77,11 +77,11 @@ impl Core {
                 OwnSettings { require_leader: hub.lane.require_leader, metadata: hub.lane.metadata.clone() };
             match self.open_own::<Watch>(connection, &message, Reader::Watch(key), settings) {
                 Ok(stream) => {
-                    let mut line = Line::new(stream, connection, endpoint);
+                    let mut line = Line::new(stream, connection, endpoint, self.now);
                     line.creating.push_back(Creation {
                         id,
                         watch: Some(watch),
-                        until: after(self.now, CREATION),
+                        until: after(self.now, ANSWER),
                     });
                     if let Some(hub) = self.hubs.get_mut(key) {
                         hub.phase = HubPhase::Open(line);
@@ -121,7 +121,7 @@ impl Core {
         if let Err(large) = self.send_own::<Watch>(stream, &message, true) {
             return self.watch_too_large(watch, large);
         }
-        let until = after(self.now, CREATION);
+        let until = after(self.now, ANSWER);
         if let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) {
             line.creating.push_back(Creation { id, watch: Some(watch), until });
         }
@@ -132,9 +132,13 @@ impl Core {
 
     /// Tells the server that the watch with this id is not wanted any more; `waiting` wants to know when it has heard.
     pub(super) fn cancel_id(&mut self, key: HubKey, id: i64, waiting: Option<WatchKey>) {
+        let until = after(self.now, ANSWER);
         let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) else { return };
         line.live.remove(&id);
         line.cancelling.insert(id, waiting);
+        if waiting.is_some() {
+            line.confirming.push_back((until, id));
+        }
         let stream = line.stream;
         let cancel = message(RequestUnion::CancelRequest(WatchCancelRequest { watch_id: id }));
         #[cfg(etcdium_planted)]
@@ -142,16 +146,8 @@ impl Core {
             return;
         }
         // An id always fits, and unknown ones are not answered.
-        let _fits = self.send_own::<Watch>(stream, &cancel, false);
-    }
-
-    /// Nobody wants to hear any more what becomes of the creation or the cancellation of a watch.
-    pub(super) fn disown(&mut self, key: HubKey, watch: WatchKey) {
-        let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) else { return };
-        let creating = line.creating.iter_mut().map(|creation| &mut creation.watch);
-        for owner in creating.chain(line.cancelling.values_mut()).filter(|owner| **owner == Some(watch)) {
-            *owner = None;
-        }
+        let _fits = self.send_own::<Watch>(stream, &cancel, waiting.is_some());
+        self.arm_hub(key);
     }
 
     /// A watch is not a hub's any more. A hub without watches ends, and its stream with it, which ends what the server
@@ -160,7 +156,12 @@ impl Core {
         let Some(hub) = self.hubs.get_mut(key) else { return };
         hub.watches -= 1;
         hub.queue.remove(&watch);
-        hub.asking.remove(&watch);
+        if hub.asking.remove(&watch) && hub.asking.is_empty() {
+            if let Some(line) = hub.line_mut() {
+                line.ask_at = None;
+                line.ask_backoff.reset();
+            }
+        }
         if hub.watches == 0 {
             let stream = hub.line().map(|line| line.stream);
             self.hubs.remove(key);
@@ -212,7 +213,7 @@ impl Core {
             return self.created(key, response);
         }
         let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) else { return Err(()) };
-        if response.watch_id == -1 && !response.canceled {
+        if response.watch_id == -1 && !response.canceled && response.events.is_empty() {
             self.progress_answered(key, response.header.unwrap_or_default().revision);
             return Ok(());
         }
@@ -261,11 +262,12 @@ impl Core {
 
     /// Something came for an id that nobody knows: the server has a watch that was forgotten here.
     fn stranger(&mut self, key: HubKey, id: i64) -> Result<(), ()> {
-        let Some(line) = self.hubs.get(key).and_then(Hub::line) else { return Err(()) };
+        let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) else { return Err(()) };
         if line.cancelling.contains_key(&id) {
             return Ok(());
         }
-        if line.cancelling.len() >= STRANGERS {
+        line.strangers += 1;
+        if line.strangers > STRANGERS {
             self.restart(key, breach("the server sends what nobody asked for"));
             return Err(());
         }
@@ -282,9 +284,10 @@ impl Core {
         };
         let header = response.header.unwrap_or_default();
         let watches = &self.watches;
+        // Its user may have given it up meanwhile, or it may have ended.
         let wanted = creation
             .watch
-            .filter(|watch| watches.get(*watch).is_some_and(|state| state.phase != Phase::Cancelling));
+            .filter(|watch| watches.get(*watch).is_some_and(|state| state.phase == Phase::Creating));
         if response.canceled {
             // It never began.
             match (wanted, creation.watch) {
@@ -302,6 +305,7 @@ impl Core {
             self.restart(key, breach("a watch was confirmed under a wrong id"));
             return Err(());
         };
+        line.confirmed = true;
         match wanted {
             Some(watch) => {
                 line.live.insert(id, watch);
@@ -309,20 +313,20 @@ impl Core {
             }
             None => self.cancel_id(key, id, creation.watch),
         }
-        let Some(hub) = self.hubs.get_mut(key) else { return Err(()) };
-        hub.backoff.reset();
-        hub.avoid = None;
         self.pump(key);
-        self.ask_progress(key, false);
+        if wanted.is_some_and(|watch| self.watches.get(watch).is_some_and(Subscription::is_asking)) {
+            self.ask_progress(key, false);
+        }
         Ok(())
     }
 
     fn watch_created(&mut self, watch: WatchKey, id: i64, header: &ResponseHeader, unasked: u64) {
+        let (now, revision) = (self.now, self.revisions.revision());
         let Some(state) = self.watches.get_mut(watch) else { return };
         if header.cluster_id != 0 {
             let known = core::mem::replace(&mut state.cluster, header.cluster_id);
             if known != 0 && known != header.cluster_id {
-                state.phase = Phase::Live { id, unasked };
+                state.phase = Phase::Live { id, unasked, since: now };
                 let kind = WatchErrorKind::ClusterReset {
                     cluster_id: header.cluster_id.into(),
                     revision: header.revision.into(),
@@ -330,8 +334,9 @@ impl Core {
                 return self.end_live_watch(watch, kind);
             }
         }
-        state.created(id, header.revision, unasked);
-        self.hint_watch(watch);
+        if state.created(now, id, header.revision, revision, unasked) {
+            self.hint_watch(watch);
+        }
         self.suspect(watch, header);
     }
 
@@ -362,10 +367,11 @@ impl Core {
     /// The buffer of a watch is full: it leaves the stream, so that nothing piles up and no other watch waits.
     fn park(&mut self, key: HubKey, id: i64, watch: WatchKey) {
         self.cancel_id(key, id, None);
-        if let Some(state) = self.watches.get_mut(watch) {
-            state.detach(Phase::Parked);
+        let Some(state) = self.watches.get_mut(watch) else { return };
+        state.detach(Phase::Parked);
+        if state.warn(self.now) {
+            event!(WARN, "a watch is parked: its reader is slow", watch = watch, bytes = state.queued());
         }
-        event!(INFO, "a watch is parked: its reader is slow", watch = watch);
     }
 
     /// The stream of a hub is over.
@@ -403,6 +409,7 @@ impl Core {
                 .with_message("the connection is going away");
             self.restart(key, error);
         }
+        self.forget_version(connection);
     }
 
     /// Takes a hub off its stream: its watches wait to be created again.
@@ -416,24 +423,35 @@ impl Core {
             }
         };
         hub.avoid = Some(line.endpoint);
+        if line.confirmed && self.now.saturating_duration_since(line.since) >= self.config.retry.cap {
+            // It lasted. One that breaks as soon as it is open is no success.
+            hub.backoff.reset();
+        }
         if cut == Cut::Reset {
             self.drop_stream(line.stream);
         }
         let creating = line.creating.iter().filter_map(|creation| creation.watch);
         for watch in line.live.values().copied().chain(creating) {
             let Some(state) = self.watches.get_mut(watch) else { continue };
-            let over = state.phase == Phase::Cancelling;
+            let over = match state.phase {
+                Phase::Creating | Phase::Live { .. } => false,
+                Phase::Cancelling => true,
+                // Ended while its creation was under way.
+                Phase::Queued | Phase::Parked | Phase::Resting(_) | Phase::Over(_) => continue,
+            };
             #[cfg(etcdium_planted)]
             let over = over && !self.config.has(crate::Planted::CancelledRevived);
             if over {
                 self.end_watch(watch, Ok(()));
                 continue;
             }
-            state.lost(error);
+            let told = state.lost(error);
             if let Some(hub) = self.hubs.get_mut(key) {
                 hub.queue.insert(watch);
             }
-            self.hint_watch(watch);
+            if told {
+                self.hint_watch(watch);
+            }
         }
         for watch in line.cancelling.into_values().flatten() {
             #[cfg(etcdium_planted)]
@@ -485,6 +503,8 @@ impl Core {
             HubPhase::Open(line) => {
                 if line.creating.front().is_some_and(|creation| creation.until <= now) {
                     self.unanswered(key);
+                } else if line.confirming.front().is_some_and(|(until, _)| *until <= now) {
+                    self.unconfirmed(key);
                 } else if line.ask_at.is_some_and(|at| at <= now) {
                     line.ask_at = None;
                     self.ask_progress(key, false);
@@ -492,6 +512,16 @@ impl Core {
             }
         }
         self.arm_hub(key);
+    }
+
+    /// The oldest cancellation that a watch waits for may not be confirmed: then the end of the stream confirms it.
+    fn unconfirmed(&mut self, key: HubKey) {
+        let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) else { return };
+        let Some((_, id)) = line.confirming.pop_front() else { return };
+        let waiting = line.cancelling.get(&id).copied().flatten();
+        if waiting.is_some_and(|watch| self.watches.contains(watch)) {
+            self.restart(key, breach("the server does not confirm a cancellation"));
+        }
     }
 
     /// The oldest creation is not answered. etcd answers each, but behind a grpc-proxy those that etcd refuses never are:
@@ -504,7 +534,9 @@ impl Core {
         let ours = line.ids == Ids::Ours;
         let lane = Lane { alone: culprit, ..hub.lane.clone() };
         self.restart(key, breach("the server does not answer a creation"));
-        let Some(watch) = culprit.filter(|_| crowded && !ours) else { return };
+        let waits =
+            |watch: &WatchKey| self.watches.get(*watch).is_some_and(|state| state.phase == Phase::Queued);
+        let Some(watch) = culprit.filter(|watch| crowded && !ours && waits(watch)) else { return };
         let own = self.hubs.insert(Hub::new(lane, Backoff::new(self.config.retry)));
         self.leave_hub(key, watch);
         if let (Some(state), Some(hub)) = (self.watches.get_mut(watch), self.hubs.get_mut(own)) {
@@ -520,6 +552,9 @@ impl Core {
     pub(super) fn ask_progress(&mut self, key: HubKey, at_once: bool) {
         let watches = &self.watches;
         let Some(hub) = self.hubs.get_mut(key) else { return };
+        if hub.line().is_none_or(|line| !at_once && line.ask_at.is_some()) {
+            return;
+        }
         hub.asking.retain(|watch| watches.get(*watch).is_some_and(Subscription::is_asking));
         let live = |watch: &WatchKey| {
             watches.get(*watch).is_some_and(|watch| matches!(watch.phase, Phase::Live { .. }))
@@ -535,8 +570,6 @@ impl Core {
         }
         if at_once {
             line.ask_backoff.reset();
-        } else if line.ask_at.is_some() {
-            return;
         }
         let (stream, connection) = (line.stream, line.connection);
         line.ask_at = Some(after(self.now, line.ask_backoff.next_delay(&mut self.rng)));
@@ -564,30 +597,46 @@ impl Core {
             return;
         }
         line.answered += 1;
-        line.ask_backoff.reset();
-        line.ask_at = None;
         let (answered, connection) = (line.answered, line.connection);
         let watches: Vec<WatchKey> = line.live.values().copied().collect();
+        let mut behind = None;
         if self.keeps_order(connection) == Some(true) {
             #[cfg(etcdium_planted)]
             let answered =
                 if self.config.has(crate::Planted::ProgressTooEarly) { u64::MAX } else { answered };
             for watch in watches {
                 let Some(state) = self.watches.get_mut(watch) else { continue };
-                if matches!(state.phase, Phase::Live { unasked, .. } if unasked < answered)
-                    && state.progress(revision)
-                {
+                if !matches!(state.phase, Phase::Live { unasked, .. } if unasked < answered) {
+                    continue;
+                }
+                let told = state.progress(revision);
+                if state.is_asking() {
+                    behind = Some(watch);
+                }
+                if told {
                     self.hint_watch(watch);
                 }
             }
         }
-        // Those that it did not speak of, or that wanted a later revision.
+        if let Some(watch) = behind {
+            // The member is behind what is known, or the history is not the one that is known. It is asked again in time.
+            return self.suspect_behind(watch);
+        }
+        if let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) {
+            line.ask_backoff.reset();
+            line.ask_at = None;
+        }
+        // Those that it did not speak of.
         self.ask_progress(key, false);
     }
 
     /// Requests for progress have no answer here.
     fn refuse_progress(&mut self, key: HubKey) {
         let Some(hub) = self.hubs.get_mut(key) else { return };
+        if let Some(line) = hub.line_mut() {
+            line.ask_at = None;
+            line.ask_backoff.reset();
+        }
         for watch in core::mem::take(&mut hub.asking) {
             if let Some(state) = self.watches.get_mut(watch) {
                 state.answer(Err(ProgressError::Unsupported));

@@ -5,7 +5,7 @@
 //! linearizable range tells them apart, since it is answered at the revision of the whole cluster: below one that was seen
 //! before it was sent, the history was replaced.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use etcdium_proto::UnaryRequest;
@@ -26,6 +26,7 @@ use crate::trace::event;
 use crate::transmit::Open;
 use crate::watch::WatchErrorKind;
 use crate::watch::hub::Hub;
+use crate::watch::subscription::Subscription;
 use crate::watch::version::keeps_order;
 use crate::{CallKey, ClusterId, ConnectionKey, Event, Revision, Transmit, WatchKey};
 
@@ -48,8 +49,9 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct History {
     phase: Asking,
-    /// Watches that wait for a revision the server says it has not reached, although it was seen.
-    suspects: BTreeSet<WatchKey>,
+    /// Watches that wait for a revision the server says it has not reached, although it was seen, and where they stood when
+    /// that was noticed.
+    suspects: BTreeMap<WatchKey, Option<Revision>>,
     backoff: Backoff,
 }
 
@@ -66,7 +68,7 @@ enum Asking {
 
 impl History {
     pub(super) fn new(backoff: Backoff) -> Self {
-        Self { phase: Asking::Calm, suspects: BTreeSet::new(), backoff }
+        Self { phase: Asking::Calm, suspects: BTreeMap::new(), backoff }
     }
 
     /// Whether this is when it has to be looked at.
@@ -111,16 +113,36 @@ impl Core {
         if self.config.has(crate::Planted::LaggardBelieved) {
             return self.history_replaced(header.cluster_id.into(), here);
         }
-        self.history.suspects.insert(watch);
+        self.suspect_behind(watch);
+    }
+
+    /// A watch waits for what the server says it has not reached, although it was seen.
+    pub(super) fn suspect_behind(&mut self, watch: WatchKey) {
+        let Some(state) = self.watches.get(watch) else { return };
+        self.history.suspects.insert(watch, state.next());
         if self.history.phase == Asking::Calm {
             self.ask_history();
         }
     }
 
+    /// A connection goes away: nobody wants to know any more what its server is.
+    pub(super) fn forget_version(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if let Order::Asked(call, _) = connection.order {
+            connection.order = Order::Unknown;
+            self.give_up_call(call);
+        }
+    }
+
     fn ask_history(&mut self) {
         let watches = &self.watches;
-        self.history.suspects.retain(|watch| watches.get(*watch).is_some_and(|watch| !watch.is_over()));
-        let suspect = self.history.suspects.first().and_then(|watch| self.watches.get(*watch));
+        // Some may have gone on meanwhile.
+        self.history.suspects.retain(|watch, next| {
+            let waits =
+                |watch: &Subscription| !watch.is_over() && (watch.next() == *next || watch.is_asking());
+            watches.get(*watch).is_some_and(waits)
+        });
+        let suspect = self.history.suspects.keys().next().and_then(|watch| self.watches.get(*watch));
         let Some(suspect) = suspect else {
             self.history.phase = Asking::Calm;
             return;
@@ -177,6 +199,7 @@ impl Core {
             (Owner::History, _) => self.rest_history(),
             (Owner::Version | Owner::Op(_) | Owner::Stream(_) | Owner::Probe, _) => {}
         }
+        self.sweep_timers();
     }
 
     fn order_known(&mut self, key: ConnectionKey, order: Order) {
@@ -210,7 +233,8 @@ impl Core {
         event!(WARN, "the history of the cluster was replaced", revision = revision);
         self.revisions.replaced(revision);
         self.events.push_back(Event::ClusterReset { cluster: cluster_id, revision });
-        let seen = |watch: &crate::watch::subscription::Subscription| watch.opened && !watch.is_over();
+        let same = |cluster: u64| cluster == 0 || cluster_id.get() == 0 || cluster_id.get() == cluster;
+        let seen = |watch: &Subscription| watch.opened && !watch.is_over() && same(watch.cluster);
         let watches: Vec<WatchKey> =
             self.watches.iter().filter(|(_, watch)| seen(watch)).map(|(key, _)| key).collect();
         for watch in watches {

@@ -7,13 +7,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use etcdium_proto::{MethodKind, StreamMethod, methods};
 
-use super::dispatch::{attempt_error, observe};
+use super::dispatch::{attempt_error, observe_header};
 use super::{Core, Timer};
 use crate::call::{Call, Inbox, Owner};
 use crate::frame::{self, MessageTooLarge};
 use crate::metadata::{CallHeaders, Metadata};
 use crate::op::{Answer, Request};
 use crate::retry::{Failure, judge};
+use crate::revision::peek_header;
 use crate::stream::{Reader, StreamPhase, StreamState};
 use crate::transmit::Open;
 use crate::{
@@ -293,13 +294,19 @@ impl Core {
     /// Looks at the messages that came for a stream, if any did.
     pub(super) fn stream_received(&mut self, key: StreamKey, connection: ConnectionKey) {
         let Some(state) = self.streams.get_mut(key) else { return };
+        let is = |method| core::ptr::eq(state.request.method, method);
         // Its messages hold a whole response each, whose header is not where others have theirs.
-        let headed = !core::ptr::eq(state.request.method, &methods::KV_RANGE_STREAM);
+        let headed = !is(&methods::KV_RANGE_STREAM);
+        // A grpc-proxy makes up headers of watches: without a cluster, and with the revision that was asked for.
+        let made_up = is(&methods::WATCH);
         let mut any = false;
         for message in state.inbox.look() {
             any = true;
-            if headed {
-                observe(&mut self.revisions, &mut self.events, message);
+            if !headed {
+                continue;
+            }
+            if let Some(header) = peek_header(message).filter(|header| !made_up || header.cluster_id != 0) {
+                observe_header(&mut self.revisions, &mut self.events, header);
             }
         }
         if any {

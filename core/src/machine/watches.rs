@@ -130,10 +130,9 @@ impl Core {
         if let Phase::Over(_) = state.phase {
             return;
         }
-        match state.phase {
-            Phase::Live { id, .. } => self.cancel_id(state.hub, id, None),
-            Phase::Creating | Phase::Cancelling => self.disown(state.hub, watch),
-            Phase::Queued | Phase::Parked | Phase::Resting(_) | Phase::Over(_) => {}
+        // One that is being created is cancelled when its id is known.
+        if let Phase::Live { id, .. } = state.phase {
+            self.cancel_id(state.hub, id, None);
         }
         self.leave_hub(state.hub, watch);
     }
@@ -152,11 +151,13 @@ impl Core {
         if !state.is_asking() {
             return self.hint_watch(watch);
         }
-        let key = state.hub;
+        let (key, live) = (state.hub, matches!(state.phase, Phase::Live { .. }));
         if let Some(hub) = self.hubs.get_mut(key) {
             hub.asking.insert(watch);
         }
-        self.ask_progress(key, true);
+        if live {
+            self.ask_progress(key, false);
+        }
     }
 
     /// Takes the answer to [`request_progress`](Self::request_progress). `None` while there is none;
@@ -226,7 +227,7 @@ impl Core {
     pub(super) fn rest_watch(&mut self, watch: WatchKey) {
         let until = {
             let Some(state) = self.watches.get_mut(watch) else { return };
-            let wait = state.backoff.next_delay(&mut self.rng);
+            let wait = state.next_rest(self.now, self.config.retry.cap, &mut self.rng);
             let until = super::after(self.now, wait);
             state.detach(Phase::Resting(until));
             until
@@ -268,13 +269,13 @@ impl Core {
     /// The core closes: every watch ends, with an error only if nobody has been told that it began.
     pub(super) fn close_watches(&mut self) {
         let error = Error::new(ErrorKind::Closed, Outcome::NotApplied);
-        for hub in self.hubs.iter().map(|(key, _)| key).collect::<Vec<_>>() {
+        for hub in self.hubs.keys().collect::<Vec<_>>() {
             self.cut_hub(hub, &error, Cut::Reset);
-            for watch in self.watches_of(hub) {
-                let opened = self.watches.get(watch).is_some_and(|watch| watch.opened);
-                let result = if opened { Ok(()) } else { Err(WatchErrorKind::Closed) };
-                self.end_watch(watch, result);
-            }
+        }
+        let live = self.watches.iter().filter(|(_, watch)| !watch.is_over());
+        for (watch, opened) in live.map(|(key, watch)| (key, watch.opened)).collect::<Vec<_>>() {
+            let result = if opened { Ok(()) } else { Err(WatchErrorKind::Closed) };
+            self.end_watch(watch, result);
         }
     }
 }

@@ -15,8 +15,9 @@ use crate::{ConnectionKey, EndpointKey, Metadata, StreamKey, WatchKey};
 /// Creations under way at once: enough to hide the way there and back, few enough not to flood a server.
 pub(crate) const WINDOW: usize = 256;
 
-/// How long a server may take to answer a creation. etcd answers at once; a grpc-proxy never answers some.
-pub(crate) const CREATION: Duration = Duration::from_secs(10);
+/// How long a server may take to answer a creation, or the cancellation of a watch that it has confirmed. etcd answers at
+/// once; a grpc-proxy never answers some creations.
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 
 /// Between two requests for progress, while none is answered: a server drops them as long as any watch of the stream is
 /// behind.
@@ -46,6 +47,7 @@ pub(crate) enum Ids {
 
 /// What a hub is doing.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "hubs are few, and most have a stream")]
 pub(crate) enum HubPhase {
     /// Nothing is to be done, or it waits for a connection.
     Idle,
@@ -68,6 +70,14 @@ pub(crate) struct Line {
     pub(crate) live: BTreeMap<i64, WatchKey>,
     /// Ids whose cancellation was sent and not confirmed, with the watch that waits for that.
     pub(crate) cancelling: BTreeMap<i64, Option<WatchKey>>,
+    /// When the confirmations that watches wait for have to be there, in this order; those that came are among them.
+    pub(crate) confirming: VecDeque<(Instant, i64)>,
+    /// When it was opened.
+    pub(crate) since: Instant,
+    /// Whether any watch was confirmed on it.
+    pub(crate) confirmed: bool,
+    /// How many watches that nobody knows it has named.
+    pub(crate) strangers: usize,
     /// Requests for progress sent, and answers received.
     pub(crate) asked: u64,
     pub(crate) answered: u64,
@@ -148,14 +158,21 @@ impl Hub {
             HubPhase::Idle => None,
             HubPhase::BackingOff(until) => Some(*until),
             HubPhase::Open(line) => {
-                line.creating.front().map(|c| c.until).into_iter().chain(line.ask_at).min()
+                let creation = line.creating.front().map(|creation| creation.until);
+                let confirmation = line.confirming.front().map(|(until, _)| *until);
+                [creation, confirmation, line.ask_at].into_iter().flatten().min()
             }
         }
     }
 }
 
 impl Line {
-    pub(crate) fn new(stream: StreamKey, connection: ConnectionKey, endpoint: EndpointKey) -> Self {
+    pub(crate) fn new(
+        stream: StreamKey,
+        connection: ConnectionKey,
+        endpoint: EndpointKey,
+        now: Instant,
+    ) -> Self {
         Self {
             stream,
             connection,
@@ -164,6 +181,10 @@ impl Line {
             creating: VecDeque::new(),
             live: BTreeMap::new(),
             cancelling: BTreeMap::new(),
+            confirming: VecDeque::new(),
+            since: now,
+            confirmed: false,
+            strangers: 0,
             asked: 0,
             answered: 0,
             ask_at: None,

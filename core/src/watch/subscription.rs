@@ -12,17 +12,21 @@
 //!   `next` would miss.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use etcdium_proto::mvccpb;
 
 use crate::backoff::Backoff;
 use crate::key::HubKey;
+use crate::rng::Rng;
 use crate::watch::{Events, ProgressError, WatchError, WatchErrorKind, WatchItem, WatchNext, WatchRequest};
 use crate::{Error, Revision};
 
 /// What an item without events counts for in the buffer: about what it takes in memory.
 const SMALL: usize = 64;
+
+/// Between two warnings that the reader of a watch is slow.
+const WARNING: Duration = Duration::from_secs(30);
 
 /// Where a watch stands.
 ///
@@ -46,6 +50,8 @@ pub(crate) enum Phase {
         id: i64,
         /// Requests for progress sent on the stream before it was created: their answers do not speak of it.
         unasked: u64,
+        /// Since when.
+        since: Instant,
     },
     /// Cancelled on the server until its reader has taken everything.
     Parked,
@@ -97,8 +103,9 @@ pub(crate) struct Subscription {
     last_event: i64,
     /// Where it began on its present stream.
     began: i64,
-    /// Events of a revision that may not be whole.
+    /// Events of a revision that may not be whole, and what they take.
     parts: Vec<mvccpb::Event>,
+    parts_bytes: usize,
     queue: VecDeque<WatchItem>,
     bytes: usize,
     /// The reader was told that the stream broke, and not yet that the watch goes on.
@@ -108,6 +115,8 @@ pub(crate) struct Subscription {
     ask: Option<Ask>,
     /// Repetitions dropped.
     repeated: u64,
+    /// When it was warned last that its reader is slow.
+    warned: Option<Instant>,
     #[cfg(etcdium_planted)]
     pub(crate) planted: Option<crate::Planted>,
     /// The latest revision in a header.
@@ -130,12 +139,14 @@ impl Subscription {
             last_event: 0,
             began: 0,
             parts: Vec::new(),
+            parts_bytes: 0,
             queue: VecDeque::new(),
             bytes: 0,
             cut: false,
             hinted: false,
             ask: None,
             repeated: 0,
+            warned: None,
             #[cfg(etcdium_planted)]
             planted: None,
             #[cfg(etcdium_planted)]
@@ -164,7 +175,7 @@ impl Subscription {
 
     /// Bytes in its buffer: keys, values, and the room events take.
     pub(crate) fn buffered(&self) -> usize {
-        self.bytes + self.parts.iter().map(cost).sum::<usize>()
+        self.bytes + self.parts_bytes
     }
 
     /// Bytes in its queue.
@@ -192,13 +203,22 @@ impl Subscription {
         self.hinted = false;
     }
 
-    /// The server confirmed the watch; `revision` is that of its store then, zero if it is not told. `unasked` requests
-    /// for progress were sent on the stream before.
-    pub(crate) fn created(&mut self, id: i64, revision: i64, unasked: u64) {
-        self.phase = Phase::Live { id, unasked };
-        self.backoff.reset();
-        if self.next.is_none() && revision > 0 {
-            self.next = Some(revision.saturating_add(1));
+    /// The server confirmed the watch; `revision` is that of its store then, zero if it is not told, and `known` the highest
+    /// that the client has seen. `unasked` requests for progress were sent on the stream before. Says whether that is news
+    /// for the reader.
+    pub(crate) fn created(
+        &mut self,
+        now: Instant,
+        id: i64,
+        revision: i64,
+        known: Revision,
+        unasked: u64,
+    ) -> bool {
+        self.phase = Phase::Live { id, unasked, since: now };
+        // If the server does not say where the watch begins: no later than behind what was known before it was confirmed.
+        let before = if revision > 0 { revision } else { known.get() };
+        if self.next.is_none() && before > 0 {
+            self.next = Some(before.saturating_add(1));
             self.told = self.told.or(self.next);
         }
         self.began = self.next.unwrap_or_default();
@@ -206,13 +226,34 @@ impl Subscription {
         if first && self.request.created {
             self.push(WatchItem::Created { revision: Revision::new(revision.max(0)) }, SMALL);
         }
-        if core::mem::take(&mut self.cut) {
+        let resumed = core::mem::take(&mut self.cut);
+        if resumed {
             self.push(WatchItem::Resumed { from: Revision::new(self.began) }, SMALL);
         }
+        first || resumed
     }
 
-    /// The stream broke. What was not whole is dropped: it comes again.
-    pub(crate) fn lost(&mut self, cause: &Error) {
+    /// How long to wait before it is created again: longer each time, unless it lived for `lasting` since.
+    pub(crate) fn next_rest(&mut self, now: Instant, lasting: Duration, rng: &mut Rng) -> Duration {
+        if matches!(self.phase, Phase::Live { since, .. } if now.saturating_duration_since(since) >= lasting)
+        {
+            self.backoff.reset();
+        }
+        self.backoff.next_delay(rng)
+    }
+
+    /// Whether a warning is due that its reader is slow: not more often than every [`WARNING`].
+    #[must_use]
+    pub(crate) fn warn(&mut self, now: Instant) -> bool {
+        let due = self.warned.is_none_or(|last| now.saturating_duration_since(last) >= WARNING);
+        if due {
+            self.warned = Some(now);
+        }
+        due
+    }
+
+    /// The stream broke. What was not whole is dropped: it comes again. Says whether that is news for the reader.
+    pub(crate) fn lost(&mut self, cause: &Error) -> bool {
         self.phase = Phase::Queued;
         #[cfg(etcdium_planted)]
         if self.planted == Some(crate::Planted::RepeatsAfterResume) && self.next == Some(self.last_event + 1)
@@ -224,20 +265,27 @@ impl Subscription {
             Some(crate::Planted::FragmentsKept) => core::mem::take(&mut self.parts),
             _ => Vec::new(),
         };
-        self.parts.clear();
+        self.drop_parts();
         #[cfg(etcdium_planted)]
         self.parts.extend(kept);
         // Nobody needs to be told before the watch began, nor twice, nor more than fits.
-        if self.opened && self.request.notices && !self.cut && self.has_room(SMALL) {
+        let told = self.opened && self.request.notices && !self.cut && self.has_room(SMALL);
+        if told {
             self.cut = true;
             self.push(WatchItem::Disconnected { cause: cause.clone() }, SMALL);
         }
+        told
+    }
+
+    fn drop_parts(&mut self) {
+        self.parts = Vec::new();
+        self.parts_bytes = 0;
     }
 
     /// The buffer is full, or the server cancelled the watch: it is not on a stream any more.
     pub(crate) fn detach(&mut self, phase: Phase) {
         self.phase = phase;
-        self.parts.clear();
+        self.drop_parts();
         if self.phase == Phase::Parked {
             #[cfg(etcdium_planted)]
             if self.planted == Some(crate::Planted::ParkedSkips) {
@@ -249,7 +297,7 @@ impl Subscription {
 
     /// Ends the watch: behind what is in its queue, or at once if the user wants no more of it.
     pub(crate) fn end(&mut self, result: Result<(), WatchErrorKind>) {
-        self.parts = Vec::new();
+        self.drop_parts();
         if result.is_ok() {
             self.queue = VecDeque::new();
             self.bytes = 0;
@@ -262,7 +310,7 @@ impl Subscription {
 
     /// The user gives the watch up, and the server has to confirm.
     pub(crate) fn cancelling(&mut self) {
-        self.parts = Vec::new();
+        self.drop_parts();
         self.queue = VecDeque::new();
         self.bytes = 0;
         self.phase = Phase::Cancelling;
@@ -273,26 +321,30 @@ impl Subscription {
     ///
     /// Events come by rising revision, so a revision is whole when a later one begins or nothing follows.
     pub(crate) fn receive(&mut self, events: Vec<mvccpb::Event>, more: bool) -> Received {
-        let events = if self.parts.is_empty() {
-            events
-        } else {
-            let mut parts = core::mem::take(&mut self.parts);
-            parts.extend(events);
-            parts
-        };
         let (Some(first), Some(last)) = (events.first().map(revision), events.last().map(revision)) else {
             return Received::Taken;
         };
-        let sorted = events.is_sorted_by_key(revision);
+        let begun = self.parts.first().map_or(1, revision);
+        // No revision follows the last number there is: one of an event cannot be told from a repetition.
+        let sorted = begun <= first && last < i64::MAX && events.is_sorted_by_key(revision);
         #[cfg(etcdium_planted)]
         let sorted = sorted || self.planted == Some(crate::Planted::FragmentsKept);
-        if first <= 0 || !sorted {
+        if !sorted {
             return Received::Disordered;
         }
+        let (events, first) = if self.parts.is_empty() {
+            (events, first)
+        } else if more && last == begun {
+            return self.keep(events);
+        } else {
+            let mut parts = core::mem::take(&mut self.parts);
+            self.parts_bytes = 0;
+            parts.extend(events);
+            (parts, begun)
+        };
         if first == last {
             if more {
-                self.parts = events;
-                return Received::Taken;
+                return self.keep(events);
             }
             return match self.offer(last, events.into()) {
                 Ok(()) => Received::Taken,
@@ -303,8 +355,7 @@ impl Subscription {
         while let Some(event) = events.next() {
             let at = revision(&event);
             if more && at == last {
-                self.parts = core::iter::once(event).chain(events).collect();
-                break;
+                return self.keep(core::iter::once(event).chain(events).collect());
             }
             let whole = match events.next_if(|next| revision(next) == at) {
                 None => Events::one(event),
@@ -319,6 +370,17 @@ impl Subscription {
             }
         }
         Received::Taken
+    }
+
+    /// Keeps events of a revision that may not be whole. They count as if it were: another fragment may only add to them.
+    fn keep(&mut self, events: Vec<mvccpb::Event>) -> Received {
+        self.parts_bytes += events.iter().map(cost).sum::<usize>();
+        if self.parts.is_empty() {
+            self.parts = events;
+        } else {
+            self.parts.extend(events);
+        }
+        if self.has_room(self.parts_bytes) { Received::Taken } else { Received::Full }
     }
 
     /// Takes all events of one revision, unless they came before or do not fit.
@@ -352,7 +414,7 @@ impl Subscription {
     /// The server says that everything up to `revision` was sent. Says whether that was told on.
     pub(crate) fn progress(&mut self, revision: i64) -> bool {
         // Between the fragments of a response nothing can be said of it.
-        if revision <= 0 || !self.parts.is_empty() {
+        if revision <= 0 || revision == i64::MAX || !self.parts.is_empty() {
             return false;
         }
         let next = revision.saturating_add(1);
