@@ -25,3 +25,4 @@ mod revisions;
 mod silence;
 mod streams;
 mod unary;
+mod watch;

@@ -1,0 +1,234 @@
+//! The history of the cluster is replaced, or seems to be.
+
+use super::*;
+
+const RANGE: &str = "/etcdserverpb.KV/Range";
+
+/// A watch that has seen revision 100, and lost its stream.
+fn at_100() -> (World, WatchKey) {
+    let mut world = World::connected(2);
+    let watch = world.watch(of("k"));
+    let mut line = Line::accept(&mut world);
+    line.confirm_one(&mut world, 50);
+    line.tell(&mut world, &events(1, [100]));
+    world.end(line.call, 14, "gone");
+    (world, watch)
+}
+
+#[track_caller]
+fn question(world: &World) -> CallKey {
+    let calls = world.calls_of(RANGE);
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    calls[0]
+}
+
+#[test]
+fn another_cluster_ends_a_watch_behind_what_it_has() {
+    let (mut world, watch) = at_100();
+    let mut line = world.await_line();
+    line.creation(&world);
+    line.tell(&mut world, &WatchResponse { header: header(0xdead, 7), ..created(2, 7) });
+    assert!(world.reset.contains(&line.call));
+    assert!(matches!(world.watch_next(watch), Some(WatchNext::Item(_))));
+    let kind = WatchErrorKind::ClusterReset { cluster_id: 0xdead.into(), revision: rev(7) };
+    assert_eq!(world.end_of_watch(watch), Some(kind));
+    world.assert_no_watch();
+}
+
+#[test]
+fn a_header_that_names_no_cluster_is_no_other_cluster() {
+    let (mut world, watch) = at_100();
+    let mut line = world.await_line();
+    line.creation(&world);
+    line.tell(&mut world, &WatchResponse { header: header(0, 100), ..created(2, 100) });
+    assert_eq!(world.revisions(watch), [100]);
+    assert_eq!(world.core.is_watch_open(watch), Some(true));
+}
+
+#[test]
+fn a_member_that_lags_is_waited_for() {
+    let (mut world, watch) = at_100();
+    let mut line = world.await_line();
+    line.creation(&world);
+    line.tell(&mut world, &created(2, 80));
+    let call = question(&world);
+    let open = world.opened.last().unwrap();
+    assert!(open.requires_leader() && open.timeout().is_some());
+    world.answer(call, &range_response(100));
+    line.tell(&mut world, &events(2, [101]));
+    assert_eq!(world.revisions(watch), [100, 101]);
+    world.advance(s(60));
+    assert_eq!(world.calls_of(RANGE), []);
+    assert_eq!(world.core.revision(), rev(101));
+}
+
+#[test]
+fn a_linearizable_range_below_what_was_seen_proves_it() {
+    let (mut world, watch) = at_100();
+    let other = world.watch(from("k", 60));
+    let late = world.watch(of("l"));
+    let mut line = world.await_line();
+    // The first alone, then both others.
+    line.creation(&world);
+    line.tell(&mut world, &created(2, 80));
+    line.creations(&world);
+    line.tell(&mut world, &created(3, 80));
+    // While the question is open, `late` is not confirmed.
+    let call = question(&world);
+    world.answer(call, &range_response(80));
+    let kind = WatchErrorKind::ClusterReset { cluster_id: CLUSTER.into(), revision: rev(80) };
+    assert!(world.events.contains(&Event::ClusterReset { cluster: CLUSTER.into(), revision: rev(80) }));
+    assert!(matches!(world.watch_next(watch), Some(WatchNext::Item(_))));
+    assert_eq!(world.end_of_watch(watch), Some(kind.clone()));
+    assert_eq!(world.end_of_watch(other), Some(kind));
+    assert_eq!(line.cancels(&world), [2, 3]);
+    assert_eq!(world.core.revision(), rev(80));
+    // What had not begun goes on.
+    line.tell(&mut world, &created(4, 80));
+    line.tell(&mut world, &events(4, [81]));
+    assert_eq!(world.revisions(late), [81]);
+    assert!(world.reset.is_empty());
+}
+
+/// The history is replaced while a watch is being created again: it must not come back to life.
+#[test]
+fn a_watch_that_ends_while_it_is_created_stays_ended() {
+    for cut in [false, true] {
+        let mut world = World::connected(1);
+        let watches: Vec<_> = (0..3).map(|_| world.watch(of("k"))).collect();
+        let mut line = Line::accept(&mut world);
+        line.confirm(&mut world, 50);
+        line.tell(&mut world, &events(1, [100]));
+        let keeper = world.watch(of("l").require_leader(false));
+        world.end(line.call, 14, "gone");
+        let mut line = loop {
+            let call = world
+                .watch_calls()
+                .into_iter()
+                .find(|call| world.opened.iter().any(|open| open.call == *call && open.requires_leader()));
+            if let Some(call) = call {
+                break Line::on(&mut world, call);
+            }
+            let at = world.core.poll_timeout().unwrap();
+            world.advance(at - world.now);
+        };
+        line.creation(&world);
+        line.tell(&mut world, &created(4, 80));
+        assert_eq!(line.creations(&world).len(), 2);
+        let late = world.watch(of("m"));
+        assert_eq!(line.creations(&world).len(), 1);
+        let call = question(&world);
+        world.answer(call, &range_response(80));
+        assert_eq!(world.core.stats().watches, 5, "nothing was taken");
+        if cut {
+            world.end(line.call, 14, "gone");
+        } else {
+            for id in 5..=7 {
+                line.tell(&mut world, &created(id, 80));
+            }
+            // Four that ended, one of them was live.
+            assert_eq!(line.cancels(&world), [4, 5, 6]);
+        }
+        assert!(matches!(world.watch_next(watches[0]), Some(WatchNext::Item(_))));
+        for watch in &watches {
+            assert!(matches!(world.end_of_watch(*watch), Some(WatchErrorKind::ClusterReset { .. })));
+        }
+        assert_eq!(world.core.is_watch_open(late), Some(!cut));
+        for watch in [late, keeper] {
+            world.drop_watch(watch);
+        }
+        world.assert_no_watch();
+        world.advance(s(30));
+        assert_eq!(world.watch_calls(), []);
+    }
+}
+
+#[test]
+fn the_answer_of_another_cluster_proves_nothing_of_this_one() {
+    let (mut world, watch) = at_100();
+    let mut line = world.await_line();
+    line.creation(&world);
+    line.tell(&mut world, &created(2, 80));
+    let answer =
+        etcdium_proto::etcdserverpb::RangeResponse { header: header(0xdead, 3), ..Default::default() };
+    let call = question(&world);
+    world.answer(call, &answer);
+    assert_eq!(world.revisions(watch), [100]);
+    assert_eq!(world.core.is_watch_open(watch), Some(true));
+}
+
+#[test]
+fn a_question_that_fails_is_asked_again_while_somebody_waits() {
+    let (mut world, watch) = at_100();
+    let mut line = world.await_line();
+    line.creation(&world);
+    line.tell(&mut world, &created(2, 80));
+    world.status(question(&world), 14, "etcdserver: request timed out");
+    world.advance_until(|world| !world.calls_of(RANGE).is_empty());
+    // This one is never answered.
+    let call = question(&world);
+    let waited = world.idle_until(|world| world.reset.contains(&call));
+    assert_eq!(waited, s(5));
+    world.advance_until(|world| !world.calls_of(RANGE).is_empty());
+    world.answer(question(&world), &etcdium_proto::etcdserverpb::RangeResponse::default());
+    world.advance_until(|world| !world.calls_of(RANGE).is_empty());
+    world.status(question(&world), 14, "etcdserver: request timed out");
+    // The member has caught up: there is no doubt any more.
+    line.tell(&mut world, &events(2, [101]));
+    world.advance(s(60));
+    assert_eq!(world.calls_of(RANGE), []);
+    assert_eq!(world.revisions(watch), [100, 101]);
+    world.drop_watch(watch);
+}
+
+#[test]
+fn a_start_in_the_future_is_no_regression() {
+    let (mut world, watch, mut line) = World::watching(from("k", 1_000), 50);
+    for _ in 0..3 {
+        world.end(line.call, 14, "gone");
+        line = world.await_line();
+        let creation = line.creation(&world);
+        assert_eq!(creation.start_revision, 1_000);
+        line.tell(&mut world, &created(creation.watch_id, 50));
+        assert_eq!(world.calls_of(RANGE), []);
+    }
+    assert_eq!(world.core.is_watch_open(watch), Some(true));
+}
+
+/// A grpc-proxy answers creations of its own, with the revision that was asked for and without a cluster. That revision may
+/// be far ahead.
+#[test]
+fn the_made_up_header_of_a_proxy_is_no_revision_that_was_seen() {
+    let mut world = World::connected(1);
+    let watches = [world.watch(from("k", 1_000)), world.watch(from("k", 1_000))];
+    let mut line = Line::accept(&mut world);
+    line.creation(&world);
+    line.tell(&mut world, &created(0, 50));
+    line.creation(&world);
+    line.tell(&mut world, &WatchResponse { header: header(0, 1_000), ..created(1, 0) });
+    assert_eq!(world.core.revision(), rev(50));
+    world.end(line.call, 14, "gone");
+    let mut line = world.await_line();
+    line.creation(&world);
+    line.tell(&mut world, &created(0, 50));
+    assert_eq!(world.calls_of(RANGE), []);
+    assert_eq!(world.core.is_watch_open(watches[0]), Some(true));
+}
+
+/// A watch that begins after the restore sees nothing that goes back; only the answers to requests for progress do.
+#[test]
+fn a_request_for_progress_finds_out_too() {
+    let (mut world, watch, mut line) = World::watching(of("k"), 50);
+    let op = world.start(&put("k"), &no_options());
+    let call = *world.op_calls().last().unwrap();
+    world.answer(call, &put_response(100));
+    world.take(&op).unwrap();
+    world.request_progress(watch);
+    world.tell_version("3.7.3");
+    assert_eq!(line.asks(&world), 1);
+    line.tell(&mut world, &response(-1, 60));
+    world.answer(question(&world), &range_response(60));
+    assert_eq!(world.progress_of(watch), Some(Err(ProgressError::Ended)));
+    assert_eq!(world.watch_next(watch), Some(WatchNext::Item(WatchItem::Progress { revision: rev(60) })));
+    assert!(matches!(world.end_of_watch(watch), Some(WatchErrorKind::ClusterReset { .. })));
+}
