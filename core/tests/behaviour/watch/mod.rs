@@ -211,10 +211,6 @@ impl World {
         self.calls_of("/etcdserverpb.Watch/Watch")
     }
 
-    pub(crate) fn calls_of(&self, path: &str) -> Vec<CallKey> {
-        self.calls.iter().filter(|(_, open)| open.method.path() == path).map(|(key, _)| *key).collect()
-    }
-
     /// The next item or the end; `None` if there is neither.
     pub(crate) fn watch_next(&mut self, watch: WatchKey) -> Option<WatchNext> {
         let next = self.core.watch_next(self.now, watch);
