@@ -339,7 +339,7 @@ impl Play {
         let quiet = |from: i64, to: i64| (from..to).all(|at| self.server.matching(reader.key, at).is_empty());
         match next {
             WatchNext::Item(WatchItem::Created { revision }) => {
-                reader.next = reader.next.or(Some(revision.get() + 1));
+                reader.next = reader.next.or_else(|| Some(revision.get() + 1));
             }
             WatchNext::Item(WatchItem::Events { revision, events }) => {
                 let expected = reader.next.expect("it began");
