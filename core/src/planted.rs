@@ -116,6 +116,23 @@ impl Planted {
         Self::BytesKept,
         Self::TimersKept,
     ];
+
+    /// Whether it bites watches.
+    pub const fn is_of_watches(self) -> bool {
+        matches!(
+            self,
+            Self::ResumesFromHeader
+                | Self::FragmentsKept
+                | Self::RepeatsAfterResume
+                | Self::ProgressTooEarly
+                | Self::UntrustedProgress
+                | Self::CancelLost
+                | Self::CancelledRevived
+                | Self::IdReused
+                | Self::LaggardBelieved
+                | Self::ParkedSkips
+        )
+    }
 }
 
 impl Config {

@@ -8,8 +8,11 @@ use crate::cargo::{cargo, run as run_command, target_dir};
 /// How many seeds `cargo xtask test` runs.
 const SEEDS: &str = "20000";
 
-/// And how many of watches and leases.
-const WATCH_SEEDS: &str = "5000";
+/// And how many with watches.
+const WATCH_SEEDS: &str = "25000";
+
+/// And how many of the scripted client's watches and leases.
+const SCRIPTED_SEEDS: &str = "5000";
 
 /// Runs the task: what it is given goes to `etcdium-sim run`.
 ///
@@ -27,6 +30,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 pub(crate) fn check() -> Outcome {
     seeds(&["--seeds", SEEDS])?;
     seeds(&["--mix", "watch", "--seeds", WATCH_SEEDS])?;
+    seeds(&["--mix", "scripted", "--seeds", SCRIPTED_SEEDS])?;
     planted(&["--planted"])
 }
 

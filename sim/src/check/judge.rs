@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use etcdium_core::{Core, Event, Transmit};
+use etcdium_core::{Core, Event, ProgressError, Revision, Transmit, WatchError, WatchItem};
 
-use super::Ledger;
-use super::unary;
+use super::{Ledger, Truths, unary, watching};
 use crate::model::Cluster;
-use crate::world::{CallRecord, ConnectionRecord, OpRecord, Outcome, PauseRecord, Setup};
+use crate::world::{
+    CallRecord, ConnectionRecord, OpRecord, Outcome, PauseRecord, ProgressRecord, Setup, WatchRecord,
+};
 
 /// One rule that must hold at all times. A type of its own in a file of its own; its documentation says the rule.
 pub trait Check {
@@ -44,6 +45,10 @@ pub struct View<'a> {
     pub counts: Counts,
     /// The times in which the client did not run.
     pub pauses: &'a [PauseRecord],
+    /// All watches of the core, by the serial numbers of their keys.
+    pub watches: &'a [WatchRecord],
+    /// What really happened, as watches have to tell it.
+    pub truths: &'a Truths,
 }
 
 /// How much the driver keeps.
@@ -62,6 +67,8 @@ pub struct Counts {
     /// Bytes of answers that the core was given and may keep: of calls that are not over, and of the last call of each
     /// operation neither taken nor cancelled.
     pub bytes: usize,
+    /// Questions of the core's own about watches that are not over.
+    pub inquiries: usize,
 }
 
 /// Something that just happened.
@@ -87,6 +94,22 @@ pub enum Fact<'a> {
     Drained,
     /// The same, when nothing was told to the core since it was woken at this time.
     Woken(Instant),
+    /// A watch was asked for.
+    WatchStarted(usize),
+    /// The core says that a watch is confirmed; nothing of it was taken yet.
+    WatchOpened(usize),
+    /// The client's endpoints became so many.
+    Endpoints(usize),
+    /// An item of a watch was taken.
+    WatchItem(usize, &'a WatchItem),
+    /// The end of a watch was taken; its record does not say so yet.
+    WatchEnded(usize, &'a Result<(), WatchError>),
+    /// A request for progress was answered.
+    ProgressAnswered(usize, ProgressRecord, &'a Result<Revision, ProgressError>),
+    /// After all faults the watches had time to tell everything.
+    Settled,
+    /// Then they were given up, and there was time for that too.
+    Emptied,
     /// The client was closed, and everything carried out.
     Closed,
     /// All faults were mended so long ago that whatever can end has ended.
@@ -120,5 +143,12 @@ pub fn all() -> Vec<Box<dyn Check>> {
         Box::new(unary::Served::default()),
         Box::new(unary::Silence::default()),
         Box::new(unary::Storms::default()),
+        Box::new(watching::Histories::default()),
+        Box::new(watching::Ends::default()),
+        Box::new(watching::Notices::default()),
+        Box::new(watching::Progress::default()),
+        Box::new(watching::Buffers::default()),
+        Box::new(watching::CaughtUp),
+        Box::new(watching::LeftOver),
     ]
 }

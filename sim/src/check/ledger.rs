@@ -74,7 +74,11 @@ impl Ledger {
                 }
                 if let Some(id) = owner(&kv.value).filter(|_| !event.is_delete()) {
                     let mark = Mark { epoch: number, revision: event.revision() };
-                    self.marks.entry(id).or_default().push(mark);
+                    let marks = self.marks.entry(id).or_default();
+                    // A transaction may mark several keys.
+                    if marks.last() != Some(&mark) {
+                        marks.push(mark);
+                    }
                 }
             }
             known.seen = events.len();

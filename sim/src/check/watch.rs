@@ -98,6 +98,24 @@ pub enum WatchRule {
     Compaction,
 }
 
+impl WatchRule {
+    /// Its name, as violations print it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "a watch delivers what was asked for",
+            Self::Ordered => "a watch delivers in order",
+            Self::Unique => "a watch delivers once",
+            Self::Atomic => "a watch delivers whole revisions",
+            Self::Reliable => "a watch has no gap",
+            Self::Resumable => "a watch begins where it should",
+            Self::Bookmarkable => "a bookmark is final",
+            Self::IsCreate => "a watch tells creations",
+            Self::Previous => "previous values are right",
+            Self::Compaction => "compacted is what is compacted",
+        }
+    }
+}
+
 /// A guarantee that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchViolation {
@@ -144,6 +162,16 @@ impl WatchChecker {
     /// delivers something.
     pub fn next_revision(&self) -> Option<i64> {
         self.next
+    }
+
+    /// Whatever lies before this revision is settled otherwise.
+    pub fn skip_to(&mut self, revision: i64) {
+        self.next = self.next.map(|next| next.max(revision));
+    }
+
+    /// Whether its end was delivered.
+    pub fn is_over(&self) -> bool {
+        self.ended
     }
 
     /// The matching events of the truth that were not delivered yet: at the end, when nothing is in the way any more,

@@ -197,7 +197,9 @@ impl World {
         let chosen = self.places.iter().enumerate().filter(|(n, _)| set >> n & 1 == 1);
         let chosen: Vec<Address> = chosen.map(|(_, place)| place.address.clone()).collect();
         self.trace.add(self.since_start(), &("set_endpoints", &chosen));
+        let count = chosen.len();
         self.core.set_endpoints(self.now, chosen);
+        self.check(&Fact::Endpoints(count));
         self.touched();
     }
 
@@ -209,6 +211,7 @@ impl World {
         for op in 0..self.ops.len() {
             self.take(op);
         }
+        self.close_watches();
         self.check(&Fact::Closed);
     }
 
@@ -278,9 +281,14 @@ impl World {
             }
             self.trace.add(self.since_start(), &event);
             self.check(&Fact::Told(&event));
-            if let Event::OpDone(key) = event {
-                self.done(key.serial() as usize);
+            match event {
+                Event::OpDone(key) => self.done(key.serial() as usize),
+                Event::WatchReadable(key) => self.watch_told(key),
+                _ => {}
             }
+        }
+        if self.is_watching() {
+            self.look_at_truth();
         }
         self.check(&Fact::Drained);
         if let Some(at) = self.woken.take() {

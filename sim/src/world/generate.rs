@@ -26,7 +26,7 @@ impl Script {
     }
 }
 
-fn setup(rng: &mut Rng) -> Setup {
+pub(super) fn setup(rng: &mut Rng) -> Setup {
     let members = *rng.pick(&[1, 1, 2, 3, 3, 3, 3, 5]);
     let learners = usize::from(members > 2 && rng.chance(100));
     let decoys = if rng.chance(200) {
@@ -106,7 +106,7 @@ fn steps(rng: &mut Rng, setup: &Setup) -> Vec<Step> {
     actions.into_iter().zip(0..).map(|((at, action), id)| Step { id, at, action }).collect()
 }
 
-fn fault(rng: &mut Rng, setup: &Setup) -> Action {
+pub(super) fn fault(rng: &mut Rng, setup: &Setup) -> Action {
     let member = rng.index(setup.members);
     let lasting = match rng.index(12) {
         0..=2 => rng.between(ms(1), ms(100)),
@@ -163,7 +163,7 @@ fn fault(rng: &mut Rng, setup: &Setup) -> Action {
     }
 }
 
-fn request(rng: &mut Rng) -> Request {
+pub(super) fn request(rng: &mut Rng) -> Request {
     let key = rng.below(u64::from(KEYS)) as u8;
     let lease = rng.below(u64::from(LEASES)) as u8;
     match rng.index(40) {
@@ -190,7 +190,7 @@ fn reading(rng: &mut Rng) -> Reading {
     }
 }
 
-fn options(rng: &mut Rng, setup: &Setup) -> Options {
+pub(super) fn options(rng: &mut Rng, setup: &Setup) -> Options {
     let mut options = Options::default();
     match rng.index(20) {
         0 => options.timeout = Some(Some(rng.between(Duration::ZERO, ms(20)))),

@@ -9,6 +9,7 @@
 //! | the client's side: operations, the driver's duties | `client.rs`, `request.rs` |
 //! | the network: connections, requests there, answers back | `lines.rs`, `network.rs`, `answers.rs` |
 //! | one whole run, from the script to its verdict | `run.rs` |
+//! | watches of the core | `watching/` |
 //! | watches and leases, by a scripted client | `scripted/` |
 //! | many runs, shrinking, printing | `campaign.rs`, `shrink.rs`, `trace.rs` |
 
@@ -29,6 +30,7 @@ mod shrink;
 mod steps;
 mod streams;
 mod trace;
+mod watching;
 
 use std::time::{Duration, Instant};
 
@@ -45,11 +47,13 @@ pub use records::{
 };
 pub use run::{Report, RunOptions, Violation, run};
 pub use script::{
-    Action, Cut, Decoy, Fault, Limits, Mix, Options, Reading, Request, Script, Setup, Step, StreamSetup,
+    Action, Cut, Decoy, Fault, Limits, Mix, Options, Reading, Request, Script, Scripted, Setup, Step,
+    StreamSetup,
 };
 pub use scripted::Mistake;
 pub use shrink::{Edit, Shrunk, shrink};
 pub use trace::TraceMode;
+pub use watching::{Begin, Ending, How, Keys, ProgressRecord, Reader, WatchPlan, WatchRecord, WatchState};
 
 use answers::Heads;
 use client::Handle;
@@ -59,6 +63,7 @@ use network::{Happening, Place, Stream};
 use queue::Queue;
 use request::Known;
 use trace::Trace;
+use watching::Watching;
 
 /// The most that may happen in one run: the busiest seeds stay far below it.
 const MOST_EVENTS: u64 = 500_000;
@@ -87,6 +92,7 @@ pub(crate) struct World {
     // What they do not.
     handles: Vec<Option<Handle>>,
     streams: Vec<Stream>,
+    watching: Watching,
     lines: Vec<Line>,
     places: Vec<Place>,
     heads: Heads,
@@ -116,7 +122,7 @@ impl World {
             start,
             now: start,
             core: Core::new(config, start, mix(&[script.seed, 2])),
-            cluster: network::cluster(script, start),
+            cluster: network::cluster(script, start, 3),
             queue: Queue::new(),
             rng: Rng::of(&[script.seed, 4]),
             checks: all().into_iter().chain(options.extra.map(|extra| extra())).collect(),
@@ -128,6 +134,7 @@ impl World {
             pauses: Vec::new(),
             handles: Vec::with_capacity(script.steps.len()),
             streams: Vec::with_capacity(script.steps.len()),
+            watching: Watching::default(),
             lines: Vec::new(),
             places,
             heads: Heads::default(),
@@ -165,8 +172,8 @@ impl World {
                 self.cluster.handle_timeout(self.now);
                 self.collect();
             } else if queue == Some(at) && !core_first {
-                if let Some((_, what)) = self.queue.pop() {
-                    self.happen(what);
+                if let Some((number, what)) = self.queue.pop_numbered() {
+                    self.happen(number, what);
                 }
             } else {
                 self.wake();
@@ -208,6 +215,8 @@ impl World {
             connections: &self.connections,
             counts: self.counts,
             pauses: &self.pauses,
+            watches: &self.watching.records,
+            truths: &self.watching.truths,
         };
         for check in &mut self.checks {
             if let Err(how) = check.see(&view, fact) {

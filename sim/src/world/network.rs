@@ -15,7 +15,7 @@ use super::lines::News;
 use super::records::{CallRecord, OpState, Passage};
 use super::script::{Cut, Decoy, Fault, Script, Setup};
 use crate::framing::PREFIX;
-use crate::model::{CallId, CallStart, Cluster, ClusterConfig};
+use crate::model::{CallId, CallStart, Cluster, ClusterConfig, WatchRules};
 use crate::rng::{Rng, mix};
 
 /// Something that happens at its time.
@@ -31,6 +31,10 @@ pub(crate) enum Happening {
     Cancel(usize),
     /// An operation is taken.
     Take(usize),
+    /// The application takes what a watch has.
+    Read(usize),
+    /// The application gives a watch up.
+    EndWatch(usize),
     /// A connection is made, or is not.
     Dialled(usize),
     /// A request arrives.
@@ -97,21 +101,40 @@ pub(crate) fn places(setup: &Setup) -> Vec<Place> {
         .collect()
 }
 
-/// The cluster of a script.
-pub(crate) fn cluster(script: &Script, now: Instant) -> Front {
+/// The cluster of a script; `salt` makes its chance its own.
+pub(crate) fn cluster(script: &Script, now: Instant, salt: u64) -> Front {
     let setup = &script.setup;
-    let usual = ClusterConfig::default();
+    let version = Version { major: 3, minor: setup.minor };
+    // What loses events on the server no client can make good; nor what a proxy loses, which believes progress that
+    // 3.4 tells to watches that start later.
+    let known = WatchRules::of(version);
+    let rules = WatchRules {
+        careless_sync: false,
+        compaction_drops_deletion: false,
+        progress_before_start: known.progress_before_start && !setup.proxied,
+        ..known
+    };
+    let usual = match &setup.streams {
+        Some(streams) => ClusterConfig {
+            progress_interval: streams.progress_interval,
+            watch_rules: Some(rules),
+            watch_fragment_bytes: Some(streams.fragment_bytes),
+            watch_disorder: streams.disorder,
+            ..ClusterConfig::default()
+        },
+        None => ClusterConfig::default(),
+    };
     let config = ClusterConfig {
         max_request_bytes: setup.limits.request_bytes.unwrap_or(usual.max_request_bytes),
         max_gap: setup.limits.gap.unwrap_or(usual.max_gap),
         quota: setup.limits.quota.unwrap_or(usual.quota),
         members: setup.members,
         learners: setup.learners,
-        version: Version { major: 3, minor: setup.minor },
+        version,
         commit_latency: setup.commit_latency,
         ..usual
     };
-    let cluster = Cluster::new(config, now, mix(&[script.seed, 3]));
+    let cluster = Cluster::new(config, now, mix(&[script.seed, salt]));
     if setup.proxied { Front::proxied(cluster, now, script.seed) } else { Front::Direct(Box::new(cluster)) }
 }
 
@@ -140,7 +163,7 @@ impl World {
     }
 
     /// Lets something happen, or happen later if what it needs is held up.
-    pub(crate) fn happen(&mut self, what: Happening) {
+    pub(crate) fn happen(&mut self, number: u64, what: Happening) {
         let held = match &what {
             Happening::Arrive(call)
             | Happening::Message(call, _)
@@ -157,11 +180,16 @@ impl World {
             }
             Happening::Piece(call, _) => self.asleep.max(self.held_back(self.place_of(*call))),
             Happening::Step(step) if self.script.steps[*step].action.is_clients() => self.asleep,
-            Happening::Turn | Happening::Cancel(_) | Happening::Take(_) | Happening::Ping(_) => self.asleep,
+            Happening::Turn
+            | Happening::Cancel(_)
+            | Happening::Take(_)
+            | Happening::Read(_)
+            | Happening::EndWatch(_)
+            | Happening::Ping(_) => self.asleep,
             Happening::Step(_) | Happening::Mend(_) | Happening::Leave(_) => None,
         };
         if let Some(until) = held.filter(|until| *until > self.now) {
-            self.queue.push(until, what);
+            self.queue.hold(until, number, what);
             return;
         }
         match what {
@@ -174,6 +202,8 @@ impl World {
             }
             Happening::Cancel(op) => self.cancel(op),
             Happening::Take(op) => self.take(op),
+            Happening::Read(watch) => self.read_watch(watch),
+            Happening::EndWatch(watch) => self.end_watch(watch),
             Happening::Dialled(connection) => self.dialled(connection),
             Happening::Arrive(call) => self.arrive(call),
             Happening::Message(call, message) => self.message_arrives(call, message),
@@ -219,6 +249,7 @@ impl World {
             key: open.call,
             op,
             stream: streaming,
+            inquiry: op.is_none() && !streaming && open.method.name() != "Check",
             connection,
             passage,
             answered: None,
@@ -263,6 +294,7 @@ impl World {
             key: open.call,
             op: None,
             stream: false,
+            inquiry: false,
             connection: open.connection.serial() as usize,
             passage: Passage::Lost,
             answered: None,
@@ -291,6 +323,7 @@ impl World {
         match &self.calls[call] {
             CallRecord { stream: true, .. } => &mut self.counts.streams,
             CallRecord { op: Some(_), .. } => &mut self.counts.calls,
+            CallRecord { inquiry: true, .. } => &mut self.counts.inquiries,
             CallRecord { op: None, .. } => &mut self.counts.probes,
         }
     }

@@ -33,6 +33,16 @@ impl<T> Queue<T> {
         self.heap.peek().map(|Reverse(entry)| entry.at)
     }
 
+    /// The next entry is held up until `at`, without losing its place among those that are due then too.
+    pub(crate) fn hold(&mut self, at: Instant, number: u64, what: T) {
+        self.heap.push(Reverse(Entry { at, number, what }));
+    }
+
+    /// The next entry and its number.
+    pub(crate) fn pop_numbered(&mut self) -> Option<(u64, T)> {
+        self.heap.pop().map(|Reverse(entry)| (entry.number, entry.what))
+    }
+
     pub(crate) fn pop(&mut self) -> Option<(Instant, T)> {
         self.heap.pop().map(|Reverse(entry)| (entry.at, entry.what))
     }

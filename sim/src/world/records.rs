@@ -158,10 +158,12 @@ pub type Outcome = Result<Answer, Error>;
 pub struct CallRecord {
     /// The core's key.
     pub key: CallKey,
-    /// The operation, by its index; `None` is a health probe or a stream.
+    /// The operation, by its index; `None` is a health probe, a stream, or a question of the core's own.
     pub op: Option<usize>,
     /// Whether it is a stream's.
     pub stream: bool,
+    /// Whether the core asks it of its own accord, about watches.
+    pub inquiry: bool,
     /// The connection, by its index.
     pub connection: usize,
     /// How far the request came.

@@ -28,7 +28,7 @@ pub(crate) struct Known {
     leases: [i64; LEASES as usize],
 }
 
-fn key(number: u8) -> Bytes {
+pub(crate) fn key(number: u8) -> Bytes {
     const NAMES: [&[u8]; KEYS as usize] = [b"k0", b"k1", b"k2", b"k3", b"k4"];
     Bytes::from_static(NAMES[usize::from(number % KEYS)])
 }
@@ -72,6 +72,14 @@ impl Known {
                     failure: vec![range(k)],
                 })
             }
+            Request::Many { first, count, deletions } => {
+                let op = |n: u8| {
+                    let of = first + n;
+                    if deletions >> n & 1 == 1 { delete(of) } else { put(of, mark(id)) }
+                };
+                let success = (0..count.min(KEYS)).map(op).collect();
+                Asked::Txn(TxnRequest { success, ..Default::default() })
+            }
             Request::ReadTxn(a, b) => {
                 Asked::Txn(TxnRequest { success: vec![range(a), range(b)], ..Default::default() })
             }
@@ -110,8 +118,10 @@ impl Known {
             (Asked::Delete(delete), Answer::Delete(_)) => self.changed(&delete.key, 0),
             (Asked::Txn(txn), Answer::Txn(answer)) if answer.succeeded => {
                 for op in &txn.success {
-                    if let Some(request_op::Request::RequestPut(put)) = &op.request {
-                        self.changed(&put.key, revision);
+                    match &op.request {
+                        Some(request_op::Request::RequestPut(put)) => self.changed(&put.key, revision),
+                        Some(request_op::Request::RequestDeleteRange(delete)) => self.changed(&delete.key, 0),
+                        _ => {}
                     }
                 }
             }
@@ -152,6 +162,11 @@ impl Known {
 fn put(k: u8, value: Bytes) -> RequestOp {
     let put = PutRequest { key: key(k), value, ..Default::default() };
     RequestOp { request: Some(request_op::Request::RequestPut(put)) }
+}
+
+fn delete(k: u8) -> RequestOp {
+    let delete = DeleteRangeRequest { key: key(k), ..Default::default() };
+    RequestOp { request: Some(request_op::Request::RequestDeleteRange(delete)) }
 }
 
 fn range(k: u8) -> RequestOp {

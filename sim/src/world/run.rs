@@ -14,7 +14,7 @@ use crate::check::{Check, Fact};
 
 /// Whatever can end has ended so long after the last fault was mended: a dial time-out, the longest back-off, a
 /// silence, a ping and etcd's own time-outs fit in several times.
-const REST: Duration = Duration::from_secs(60);
+pub(super) const REST: Duration = Duration::from_secs(60);
 /// How many operations may fail, one after the other, before the first one succeeds once the faults are over: writes
 /// that hit what the faults left behind, such as connections nobody closed.
 const ATTEMPTS: u32 = 100;
@@ -98,11 +98,12 @@ pub struct Report {
 
 /// Carries a script out. Equal scripts give equal reports.
 pub fn run(script: &Script, options: &RunOptions) -> Report {
-    if let Some(streams) = &script.setup.streams {
-        return scripted::run(script, streams, options);
+    if let Some(scripted) = script.setup.streams.as_ref().and_then(|streams| streams.scripted.as_ref()) {
+        return scripted::run(script, scripted, options);
     }
     let mut world = World::new(script, options);
     world.ledger.update(&world.cluster);
+    world.look_at_truth();
     world.begin();
     world.live();
     Report {
@@ -131,6 +132,7 @@ impl World {
         self.start_closed();
         self.advance(self.now + AFTERMATH, |_| true);
         self.ledger.update(&self.cluster);
+        self.look_at_truth();
         self.check(&Fact::Over);
     }
 
@@ -139,6 +141,7 @@ impl World {
         self.set_endpoints(u8::MAX);
         self.cluster.lift_limits();
         self.give_up_hopeless();
+        self.drop_hopeless_watches();
         self.advance(self.now + REST, |world| !world.is_idle());
         self.check(&Fact::Quiet);
         let mut id = self.script.steps.iter().map(|step| step.id + 1).max().unwrap_or_default();
@@ -165,6 +168,7 @@ impl World {
                 }
             }
         }
+        self.rest_watches();
     }
 
     /// What is started on a closed client ends at once.

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::watching::WatchPlan;
 use crate::model::Disorder;
 
 /// One simulated life of a client.
@@ -50,7 +51,7 @@ pub struct Setup {
     pub abrupt_close: bool,
     /// A grpc-proxy stands between the client and the cluster: all places of members lead to it.
     pub proxied: bool,
-    /// The mix of watches and leases: this, and a scripted client, in place of the core. `None`: the unary mix.
+    /// How the cluster serves watches; `None`: as etcd does.
     pub streams: Option<StreamSetup>,
 }
 
@@ -63,9 +64,16 @@ pub struct StreamSetup {
     pub fragment_bytes: usize,
     /// How often an idle watch is told the revision.
     pub progress_interval: Duration,
-    /// How many watches each stream of the client has.
+    /// A scripted client, in place of the core.
+    pub scripted: Option<Scripted>,
+}
+
+/// What a scripted client has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scripted {
+    /// How many watches each of its streams has.
     pub watches: Vec<usize>,
-    /// How many leases the client keeps.
+    /// How many leases it keeps.
     pub leases: usize,
 }
 
@@ -75,8 +83,10 @@ pub enum Mix {
     /// Unary operations of the core.
     #[default]
     Unary,
-    /// Watches and leases of a scripted client.
+    /// Watches of the core, among its unary operations.
     Watch,
+    /// Watches and leases of a scripted client.
+    Scripted,
 }
 
 /// Limits of the cluster so low that they are met, until the faults are over; `None` is etcd's own.
@@ -115,9 +125,11 @@ pub struct Step {
 /// What a step does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// The client starts an operation. In the mix of watches somebody else does.
+    /// The client starts an operation. Where the client is scripted somebody else does.
     Start(Request, Options),
-    /// The scripted client asks on this stream for progress.
+    /// The client watches.
+    Watch(WatchPlan),
+    /// The client asks for the progress of one of the watches that live then; the scripted client, on this stream.
     AskProgress(usize),
     /// The client's endpoints become these: bit `n` stands for endpoint `n`.
     SetEndpoints(u8),
@@ -170,6 +182,15 @@ pub enum Request {
     Delete(u8),
     /// Writes a key if it is as last seen; reads it if not.
     CompareAndSet(u8),
+    /// Writes so many keys in one transaction, from this one on, or deletes those of them whose bits are set.
+    Many {
+        /// The first.
+        first: u8,
+        /// How many.
+        count: u8,
+        /// Bit `n` stands for the `n`-th of them.
+        deletions: u8,
+    },
     /// Reads two keys in a transaction.
     ReadTxn(u8, u8),
     /// Grants a lease for this many seconds, to be found in this slot.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::run::{RunOptions, Violation, run};
 use super::script::{Action, Limits, Options, Script, Setup, Step};
+use super::watching::{How, Reader};
+use crate::model::Disorder;
 
 /// The most runs one shrink may take.
 const RUNS: usize = 4_000;
@@ -67,6 +69,22 @@ const SETUP: &[fn(&mut Setup)] = &[
     |setup| setup.timeout = Some(Duration::from_secs(10)),
     |setup| setup.latency = (Duration::from_millis(1), Duration::from_millis(1)),
     |setup| setup.limits = Limits::default(),
+    |setup| setup.proxied = false,
+    |setup| {
+        if let Some(streams) = &mut setup.streams {
+            streams.disorder = Disorder::default();
+        }
+    },
+    |setup| {
+        if let Some(streams) = &mut setup.streams {
+            streams.progress_interval = Duration::from_secs(600);
+        }
+    },
+    |setup| {
+        if let Some(streams) = &mut setup.streams {
+            streams.fragment_bytes = 2_000;
+        }
+    },
 ];
 
 const STEP: &[fn(&mut Step)] = &[
@@ -92,6 +110,39 @@ const STEP: &[fn(&mut Step)] = &[
     },
     // Round times are easier to read.
     |step| step.at = round(step.at),
+    |step| {
+        if let Action::Watch(plan) = &mut step.action {
+            plan.how = How::PLAIN;
+        }
+    },
+    |step| {
+        if let Action::Watch(plan) = &mut step.action {
+            let How { notices, progress_notify, created, .. } = &mut plan.how;
+            (*notices, *progress_notify, *created) = (false, false, false);
+        }
+    },
+    |step| {
+        if let Action::Watch(plan) = &mut step.action {
+            let How { no_put, no_delete, prev_kv, fragment, .. } = &mut plan.how;
+            (*no_put, *no_delete, *prev_kv, *fragment) = (false, false, false, true);
+        }
+    },
+    |step| {
+        if let Action::Watch(plan) = &mut step.action {
+            let How { max_buffer, require_leader, lane, endpoint, .. } = &mut plan.how;
+            (*max_buffer, *require_leader, *lane, *endpoint) = (None, true, 0, None);
+        }
+    },
+    |step| {
+        if let Action::Watch(plan) = &mut step.action {
+            plan.reader = Reader::Quick;
+        }
+    },
+    |step| {
+        if let Action::Watch(plan) = &mut step.action {
+            plan.end = None;
+        }
+    },
 ];
 
 fn round(time: Duration) -> Duration {

@@ -11,7 +11,7 @@ use crate::rng::mix;
 impl Action {
     /// Whether the client does it, and so not while it does not run.
     pub(crate) fn is_clients(&self) -> bool {
-        matches!(self, Self::Start(..) | Self::SetEndpoints(_))
+        matches!(self, Self::Start(..) | Self::Watch(_) | Self::AskProgress(_) | Self::SetEndpoints(_))
     }
 }
 
@@ -25,12 +25,13 @@ impl World {
 
     pub(crate) fn step(&mut self, index: usize) {
         let step = self.script.steps[index].clone();
-        if !matches!(step.action, Action::Start(..)) {
+        if !matches!(step.action, Action::Start(..) | Action::Watch(_)) {
             self.trace.add(self.since_start(), &step.action);
         }
         match step.action {
             Action::Start(request, options) => self.start(step.id, request, &options),
-            Action::AskProgress(_) => {}
+            Action::Watch(plan) => self.watch(step.id, &plan),
+            Action::AskProgress(number) => self.ask_watch(number),
             Action::SetEndpoints(set) => self.set_endpoints(set),
             Action::Pause(lasting) => self.pause(self.now + lasting),
             Action::Fault(fault, member, lasting) => {
@@ -56,10 +57,12 @@ impl World {
                     for place in 0..self.script.setup.members {
                         self.break_lines(place, Cut::Mixed);
                     }
+                    self.look_at_truth();
                     let id = mix(&[self.script.seed, 8, u64::from(step.id)]);
                     self.cluster.restore(self.now, &backup, other.then_some(id));
                     self.backup = Some(backup);
                     self.ledger.update(&self.cluster);
+                    self.look_at_truth();
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! The simulated world: some seeds, and that runs repeat and shrink.
 
+mod scripted;
 mod watch;
 
 use std::time::{Duration, Instant};

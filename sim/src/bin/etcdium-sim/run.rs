@@ -11,7 +11,8 @@ use etcdium_sim::world::{
 
 pub(crate) const USAGE: &str = "etcdium-sim run [option...]: the core in its virtual world, seed by seed
 
-  --mix M      what the seeds are about: unary (the default), or watch: watches and leases of a scripted client
+  --mix M      what the seeds are about: unary (the default), watch: watches too, or scripted: watches and leases of a
+               scripted client, without the core
   --seeds N    how many seeds to run (default 10,000, or 1 with --seed)
   --seed S     the first seed (default 0)
   --jobs J     threads (default: one per processor)
@@ -58,6 +59,7 @@ impl Args {
                     parsed.mix = match value()?.as_str() {
                         "unary" => Mix::Unary,
                         "watch" => Mix::Watch,
+                        "scripted" => Mix::Scripted,
                         _ => return Err(USAGE.into()),
                     }
                 }
@@ -169,6 +171,7 @@ fn flag(mix: Mix) -> &'static str {
     match mix {
         Mix::Unary => "",
         Mix::Watch => " --mix watch",
+        Mix::Scripted => " --mix scripted",
     }
 }
 
@@ -248,8 +251,9 @@ fn planted(args: &Args, name: Option<&str>, options: &RunOptions) -> Result<(), 
     for planted in bugs(name)? {
         let mut options = options.clone();
         options.planted = Some(planted);
+        let mix = if planted.is_of_watches() { Mix::Watch } else { Mix::Unary };
         let campaign = Campaign {
-            mix: Mix::Unary,
+            mix,
             first: args.seed.unwrap_or(0),
             seeds: args.seeds.unwrap_or(20_000),
             jobs: 1,
@@ -263,7 +267,7 @@ fn planted(args: &Args, name: Option<&str>, options: &RunOptions) -> Result<(), 
                 let seeds = seed - campaign.first + 1;
                 println!("{planted:?}: caught by seed {seed}, the {seeds}. ({:.1} s)", time.as_secs_f64());
                 println!("{violation}");
-                explain(Mix::Unary, *seed, &format!(" --planted {planted:?}"), &campaign.options);
+                explain(mix, *seed, &format!("{} --planted {planted:?}", flag(mix)), &campaign.options);
                 println!();
             }
             None => {

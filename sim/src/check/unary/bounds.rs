@@ -3,7 +3,7 @@
 use crate::check::{Check, Fact, View};
 
 /// The core keeps what lives and nothing else: as many operations as are neither taken nor cancelled, no more open
-/// calls than allowed besides one probe a connection, no connection that the driver is not making or keeping.
+/// calls than allowed besides one probe and one question of its own a connection, no connection that the driver is not making or keeping.
 #[derive(Debug)]
 pub(in crate::check) struct Bounds;
 
@@ -20,10 +20,12 @@ impl Check for Bounds {
         if stats.ops != counts.ops || stats.connections != counts.connections {
             return Err(format!("the driver has {counts:?}, the core {stats:?}"));
         }
-        if stats.in_flight > counts.calls + counts.streams + counts.probes {
+        if stats.in_flight > counts.calls + counts.streams + counts.probes + counts.inquiries {
             return Err(format!("the driver has {counts:?}, the core {stats:?}"));
         }
-        if counts.calls > view.core.max_in_flight() || counts.probes > counts.connections {
+        // One question a connection, and one about the history.
+        let asks = counts.inquiries > counts.connections + 1;
+        if counts.calls > view.core.max_in_flight() || counts.probes > counts.connections || asks {
             return Err(format!("too much is open: {counts:?}"));
         }
         Ok(())

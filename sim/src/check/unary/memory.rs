@@ -32,10 +32,10 @@ impl Check for Memory {
         if stats.spare_bytes > SPARE {
             return Err(format!("it keeps too large buffers: {stats:?}"));
         }
-        // Two of each operation, three of each connection, one of each endpoint, stream, watch and stream of watches, two
+        // Two of each operation, three of each connection, one of each endpoint, stream, watch and stream of watches, three
         // more.
         let endpoints = view.core.endpoints().count();
-        let live = 2 * counts.ops + 3 * counts.connections + endpoints + 2;
+        let live = 2 * counts.ops + 3 * counts.connections + endpoints + 3;
         let live = live + stats.streams + stats.watches + stats.watch_streams;
         if stats.timers > 2 * live + STALE {
             return Err(format!("{live} timers can mean something, it keeps {stats:?}"));

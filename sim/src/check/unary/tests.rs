@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use prost::Message;
 
 use super::*;
-use crate::check::{Check, Counts, Fact, Ledger, View, mark};
+use crate::check::{Check, Counts, Fact, Ledger, Truths, View, mark};
 use crate::model::{CallId, CallStart, Cluster, ClusterConfig};
 use crate::world::{
     Answer, Asked, CallRecord, ConnectionRecord, LinkStage, OpRecord, OpState, Outcome, Passage, Said,
@@ -70,6 +70,8 @@ impl Bed {
             connections: &self.connections,
             counts: self.counts,
             pauses: &[],
+            watches: &[],
+            truths: &Truths::default(),
         };
         check.see(&view, fact)
     }
@@ -132,6 +134,7 @@ impl Bed {
             key: open.call,
             op: Some(op),
             stream: false,
+            inquiry: false,
             connection: open.connection.serial() as usize,
             passage: Passage::Flying,
             answered: None,

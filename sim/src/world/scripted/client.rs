@@ -17,7 +17,7 @@ use super::steps::key;
 use super::stream::{Stream, Told};
 use super::wire::{Owner, There};
 use super::{Granted, Happening, Judge, Life, Session};
-use crate::check::{Delivery, LeaseReport, LeaseRule, WatchChecker, WatchRule, WatchSpec};
+use crate::check::{Delivery, LeaseReport, LeaseRule, WatchChecker, WatchSpec};
 use crate::rng::Rng;
 
 const WATCH: &str = "/etcdserverpb.Watch/Watch";
@@ -190,13 +190,11 @@ impl Life<'_> {
         let epoch = self.calls[call].epoch;
         let Some(judge) = self.sessions[number].judges.get_mut(watch) else { return };
         let epoch = *judge.epoch.get_or_insert(epoch);
-        let faults = judge.checker.deliver(&self.truths[epoch], delivery);
+        let Some(truth) = self.truths.get(epoch) else { return };
+        let faults = judge.checker.deliver(truth, delivery);
         if let Some(fault) = faults.into_iter().next() {
             let spec = judge.checker.spec().clone();
-            self.violate(
-                watch_rule(fault.rule),
-                format!("watch {number}/{watch} {spec:?}: {}", fault.detail),
-            );
+            self.violate(fault.rule.name(), format!("watch {number}/{watch} {spec:?}: {}", fault.detail));
         }
     }
 
@@ -308,21 +306,6 @@ impl Life<'_> {
                 return self.violate("a watch delivers everything", how);
             }
         }
-    }
-}
-
-fn watch_rule(rule: WatchRule) -> &'static str {
-    match rule {
-        WatchRule::Filter => "a watch delivers what was asked for",
-        WatchRule::Ordered => "a watch delivers in order",
-        WatchRule::Unique => "a watch delivers once",
-        WatchRule::Atomic => "a watch delivers whole revisions",
-        WatchRule::Reliable => "a watch has no gap",
-        WatchRule::Resumable => "a watch begins where it should",
-        WatchRule::Bookmarkable => "a bookmark is final",
-        WatchRule::IsCreate => "a watch tells creations",
-        WatchRule::Previous => "previous values are right",
-        WatchRule::Compaction => "compacted is what is compacted",
     }
 }
 

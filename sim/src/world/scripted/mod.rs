@@ -27,14 +27,15 @@ mod wire;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::check::{LeaseChecker, Truth, WatchChecker};
-use crate::model::{Backup, Cluster, ClusterConfig, Version, WatchRules};
-use crate::rng::{Rng, mix};
+use crate::check::{LeaseChecker, Truths, WatchChecker};
+use crate::model::{Backup, Cluster};
+use crate::rng::Rng;
 
 use super::front::Front;
+use super::network;
 use super::queue::Queue;
 use super::run::{Report, RunOptions, Violation};
-use super::script::{Fault, Script, StreamSetup};
+use super::script::{Fault, Script, Scripted};
 use super::trace::Trace;
 pub use mistake::Mistake;
 
@@ -84,7 +85,7 @@ struct Judge {
 /// A run.
 pub(super) struct Life<'a> {
     script: &'a Script,
-    streams: &'a StreamSetup,
+    streams: &'a Scripted,
     mistake: Option<Mistake>,
     start: Instant,
     now: Instant,
@@ -97,7 +98,7 @@ pub(super) struct Life<'a> {
     sessions: Vec<Session>,
     holders: Vec<Holder>,
     /// What happened between two restores each.
-    truths: Vec<Truth>,
+    truths: Truths,
     leases: LeaseChecker,
     /// Every lease ever asked for.
     granted: BTreeMap<i64, Granted>,
@@ -111,7 +112,7 @@ pub(super) struct Life<'a> {
 }
 
 /// Carries a script out.
-pub(super) fn run(script: &Script, streams: &StreamSetup, options: &RunOptions) -> Report {
+pub(super) fn run(script: &Script, streams: &Scripted, options: &RunOptions) -> Report {
     let mut life = Life::new(script, streams, options);
     life.live();
     Report {
@@ -124,34 +125,8 @@ pub(super) fn run(script: &Script, streams: &StreamSetup, options: &RunOptions) 
     }
 }
 
-fn front(script: &Script, streams: &StreamSetup, now: Instant) -> Front {
-    let setup = &script.setup;
-    let version = Version { major: 3, minor: setup.minor };
-    // What loses events on the server no client can make good; nor what a proxy loses, which believes progress that
-    // 3.4 tells to watches that start later.
-    let known = WatchRules::of(version);
-    let rules = WatchRules {
-        careless_sync: false,
-        compaction_drops_deletion: false,
-        progress_before_start: known.progress_before_start && !setup.proxied,
-        ..known
-    };
-    let config = ClusterConfig {
-        members: setup.members,
-        version,
-        commit_latency: setup.commit_latency,
-        progress_interval: streams.progress_interval,
-        watch_rules: Some(rules),
-        watch_fragment_bytes: Some(streams.fragment_bytes),
-        watch_disorder: streams.disorder,
-        ..ClusterConfig::default()
-    };
-    let cluster = Cluster::new(config, now, mix(&[script.seed, 22]));
-    if setup.proxied { Front::proxied(cluster, now, script.seed) } else { Front::Direct(Box::new(cluster)) }
-}
-
 impl<'a> Life<'a> {
-    fn new(script: &'a Script, streams: &'a StreamSetup, options: &RunOptions) -> Self {
+    fn new(script: &'a Script, streams: &'a Scripted, options: &RunOptions) -> Self {
         let start = options.start;
         Self {
             script,
@@ -159,14 +134,14 @@ impl<'a> Life<'a> {
             mistake: options.mistake,
             start,
             now: start,
-            front: front(script, streams, start),
+            front: network::cluster(script, start, 22),
             queue: Queue::new(),
             rng: Rng::of(&[script.seed, 24]),
             faults: Vec::new(),
             calls: Vec::new(),
             sessions: Vec::new(),
             holders: (0..streams.leases).map(|_| Holder::new(start, options.mistake)).collect(),
-            truths: vec![Truth::new()],
+            truths: Truths::default(),
             leases: LeaseChecker::new(start),
             granted: BTreeMap::new(),
             backup: None,
@@ -182,6 +157,7 @@ impl<'a> Life<'a> {
         for (index, step) in self.script.steps.iter().enumerate() {
             self.queue.push(self.start + step.at, Happening::Step(index));
         }
+        self.learn();
         self.begin();
         self.advance(self.start + self.script.quiet_at() + Duration::from_millis(1));
         self.advance(self.now + REST);
@@ -236,16 +212,7 @@ impl<'a> Life<'a> {
     /// The truth learns what was committed.
     fn learn(&mut self) {
         let cluster: &Cluster = &self.front;
-        let Some(truth) = self.truths.last_mut() else { return };
-        for event in cluster.history().current().events_between(truth.revision(), i64::MAX - 1) {
-            let kv = event.kv();
-            if event.is_delete() {
-                truth.delete(kv.mod_revision, kv.key.clone());
-            } else {
-                truth.put(kv.mod_revision, kv.key.clone(), kv.value.clone(), kv.lease);
-            }
-        }
-        truth.compact(cluster.compact_revision());
+        self.truths.update(cluster);
         for (lease, known) in &mut self.granted {
             let (expiry, exists) = (cluster.lease_expiry(*lease), cluster.has_lease(*lease));
             if expiry.is_some() {

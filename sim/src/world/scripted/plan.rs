@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::model::Disorder;
 use crate::rng::Rng;
-use crate::world::script::{Action, Cut, Fault, Mix, Options, Request, Script, Setup, Step, StreamSetup};
+use crate::world::script::{
+    Action, Cut, Fault, Mix, Options, Request, Script, Scripted, Setup, Step, StreamSetup,
+};
+use crate::world::watching;
 
 /// How many keys there are.
 pub(super) const KEYS: u8 = 4;
@@ -18,7 +21,8 @@ impl Script {
     pub fn of(mix: Mix, seed: u64) -> Self {
         match mix {
             Mix::Unary => Self::generate(seed),
-            Mix::Watch => {
+            Mix::Watch => watching::generate(seed),
+            Mix::Scripted => {
                 let mut rng = Rng::of(&[seed, 21]);
                 let streams = streams(&mut rng);
                 let setup = setup(&mut rng, streams);
@@ -44,8 +48,10 @@ fn streams(rng: &mut Rng) -> StreamSetup {
         disorder,
         fragment_bytes: *rng.pick(&[300, 600, 2_000]),
         progress_interval: ms(*rng.pick(&[100, 500, 2_000, 600_000])),
-        watches: (0..1 + rng.index(2)).map(|_| 1 + rng.index(3)).collect(),
-        leases: 1 + rng.index(2),
+        scripted: Some(Scripted {
+            watches: (0..1 + rng.index(2)).map(|_| 1 + rng.index(3)).collect(),
+            leases: 1 + rng.index(2),
+        }),
     }
 }
 

@@ -123,7 +123,7 @@ impl Life<'_> {
 
     pub(super) fn arrive(&mut self, call: usize) {
         let refused = self.fault(self.calls[call].place, |fault| fault == Fault::RefuseDials).is_some();
-        let epoch = self.truths.len() - 1;
+        let epoch = self.truths.epoch();
         let known = &mut self.calls[call];
         let Some(what) = known.there.pop_front() else { return };
         let id = CallId(call as u64);
