@@ -235,7 +235,10 @@ impl Core {
         };
         if response.events.is_empty() && !response.fragment {
             let revision = response.header.unwrap_or_default().revision;
-            if self.watches.get_mut(watch).is_some_and(|state| state.progress(revision)) {
+            let known = self.revisions.revision();
+            let Some(state) = self.watches.get_mut(watch) else { return Ok(()) };
+            state.ask_no_more_than(known);
+            if state.progress(revision) {
                 self.hint_watch(watch);
             }
             return Ok(());
@@ -543,6 +546,9 @@ impl Core {
             state.hub = own;
             hub.watches = 1;
             hub.queue.insert(watch);
+            if state.is_asking() {
+                hub.asking.insert(watch);
+            }
         }
         self.back_off_hub(own);
     }
@@ -599,6 +605,7 @@ impl Core {
         line.answered += 1;
         let (answered, connection) = (line.answered, line.connection);
         let watches: Vec<WatchKey> = line.live.values().copied().collect();
+        let known = self.revisions.revision();
         let mut behind = None;
         if self.keeps_order(connection) == Some(true) {
             #[cfg(etcdium_planted)]
@@ -609,6 +616,7 @@ impl Core {
                 if !matches!(state.phase, Phase::Live { unasked, .. } if unasked < answered) {
                     continue;
                 }
+                state.ask_no_more_than(known);
                 let told = state.progress(revision);
                 if state.is_asking() {
                     behind = Some(watch);

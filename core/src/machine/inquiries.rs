@@ -179,11 +179,10 @@ impl Core {
     pub(super) fn inquiry_ended(&mut self, owner: Owner, connection: ConnectionKey, progress: Progress) {
         match (owner, progress) {
             (Owner::Version, Progress::Done(message)) => {
-                let version = StatusResponse::decode(message).map(|status| status.version);
-                self.order_known(
-                    connection,
-                    Order::Known(version.is_ok_and(|version| keeps_order(&version))),
-                );
+                // One that cannot be read was damaged on its way: it is asked for again.
+                let order = StatusResponse::decode(message)
+                    .map_or(Order::Unknown, |status| Order::Known(keeps_order(&status.version)));
+                self.order_known(connection, order);
             }
             (Owner::Version, Progress::Failed { failure, .. }) => {
                 let order = if is_final(&failure) { Order::Known(false) } else { Order::Unknown };

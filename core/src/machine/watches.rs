@@ -80,6 +80,7 @@ impl Core {
             Some(WatchNext::Item(_)) => {}
             Some(WatchNext::End(_)) => {
                 self.watches.remove(watch);
+                self.sweep_timers();
                 return next;
             }
             None => state.unhint(),
@@ -135,6 +136,7 @@ impl Core {
             self.cancel_id(state.hub, id, None);
         }
         self.leave_hub(state.hub, watch);
+        self.sweep_timers();
     }
 
     /// Asks how far a watch has come. The server is asked again until it answers, since it drops such requests while any

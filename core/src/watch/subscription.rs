@@ -103,6 +103,9 @@ pub(crate) struct Subscription {
     last_event: i64,
     /// Where it began on its present stream.
     began: i64,
+    /// When it was created on its present stream the server had everything before its start and no more. Until there is
+    /// more the server tells no progress of such a watch (`progressIfSync`, mvcc/watchable_store.go).
+    level: bool,
     /// Events of a revision that may not be whole, and what they take.
     parts: Vec<mvccpb::Event>,
     parts_bytes: usize,
@@ -138,6 +141,7 @@ impl Subscription {
             told: start,
             last_event: 0,
             began: 0,
+            level: false,
             parts: Vec::new(),
             parts_bytes: 0,
             queue: VecDeque::new(),
@@ -217,6 +221,7 @@ impl Subscription {
         self.phase = Phase::Live { id, unasked, since: now };
         // If the server does not say where the watch begins: no later than behind what was known before it was confirmed.
         let before = if revision > 0 { revision } else { known.get() };
+        self.level = revision > 0 && self.next == Some(revision.saturating_add(1));
         if self.next.is_none() && before > 0 {
             self.next = Some(before.saturating_add(1));
             self.told = self.told.or(self.next);
@@ -230,7 +235,8 @@ impl Subscription {
         if resumed {
             self.push(WatchItem::Resumed { from: Revision::new(self.began) }, SMALL);
         }
-        first || resumed
+        self.ask_no_more_than(known);
+        self.progress_at_start() || first || resumed
     }
 
     /// How long to wait before it is created again: longer each time, unless it lived for `lasting` since.
@@ -438,13 +444,32 @@ impl Subscription {
         true
     }
 
+    /// Answers a request for progress that the server leaves without an answer, since nothing has happened since the watch
+    /// was created from there on. Says whether it did.
+    fn progress_at_start(&mut self) -> bool {
+        let Some(Ask::Open(least)) = self.ask else { return false };
+        let at_start = self.level && self.next == Some(self.began) && self.began > least;
+        at_start && self.progress(self.began - 1)
+    }
+
+    /// The highest revision that is known now: when a request for progress was made for a higher one, that was of a history
+    /// that is gone, or of another cluster, and no progress ever reaches it.
+    pub(crate) fn ask_no_more_than(&mut self, known: Revision) {
+        if let Some(Ask::Open(least)) = &mut self.ask {
+            *least = known.get().min(*least);
+        }
+    }
+
     /// A request for progress that names `known` or a later revision.
     pub(crate) fn ask(&mut self, known: Revision) {
         self.ask = Some(Ask::Open(known.get()));
         match self.phase {
             Phase::Parked => self.answer(Err(ProgressError::Behind)),
             Phase::Over(_) | Phase::Cancelling => self.answer(Err(ProgressError::Ended)),
-            Phase::Queued | Phase::Creating | Phase::Live { .. } | Phase::Resting(_) => {}
+            Phase::Live { .. } => {
+                self.progress_at_start();
+            }
+            Phase::Queued | Phase::Creating | Phase::Resting(_) => {}
         }
     }
 
