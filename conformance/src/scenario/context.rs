@@ -117,6 +117,25 @@ impl Context {
         proxy.ok_or_else(|| Failure::new("the case wants a grpc-proxy, but is not marked so"))
     }
 
+    /// Kills etcd's own proxy, which [`restart_grpc_proxy`](Self::restart_grpc_proxy) brings back.
+    ///
+    /// # Errors
+    /// That of [`Context::grpc_proxy`].
+    pub async fn kill_grpc_proxy(&self) -> Result<(), Failure> {
+        self.grpc_proxy()?;
+        let this = self.clone();
+        pause::blocking(move || this.grpc_proxy().map(GrpcProxy::kill)).await
+    }
+
+    /// Starts etcd's own proxy again and waits until it serves.
+    ///
+    /// # Errors
+    /// That of [`Context::grpc_proxy`], or it cannot be started.
+    pub async fn restart_grpc_proxy(&self) -> Result<(), Failure> {
+        let this = self.clone();
+        pause::blocking(move || Ok(this.grpc_proxy()?.restart()?)).await
+    }
+
     /// The case's subject, which knows all endpoints.
     pub fn subject(&self) -> &Subject {
         &self.inner.subject
@@ -159,6 +178,11 @@ impl Context {
     /// The call fails.
     pub async fn wipe(&self) -> Result<Revision, Failure> {
         Ok(self.send(Delete::new("").from_key()).await?.header.revision)
+    }
+
+    /// Whether this runs on a simulated machine.
+    pub fn is_simulated(&self) -> bool {
+        matches!(self.inner.servers, Servers::Simulated(_))
     }
 
     /// The servers, for cases that control them.
@@ -308,9 +332,15 @@ impl Context {
     ///
     /// # Errors
     /// It does not.
-    pub async fn within<T>(&self, time: Duration, future: impl Future<Output = T>) -> Result<T, Failure> {
-        let in_time = pause::within(time, future).await;
-        in_time.ok_or_else(|| Failure::new(format!("took longer than {time:?}")))
+    #[track_caller]
+    pub fn within<T>(
+        &self,
+        time: Duration,
+        future: impl Future<Output = T>,
+    ) -> impl Future<Output = Result<T, Failure>> {
+        // At the caller's place.
+        let late = Failure::new(format!("took longer than {time:?}"));
+        async move { pause::within(time, future).await.ok_or(late) }
     }
 
     /// Asks again and again until `look` answers, and demands that it does in time.

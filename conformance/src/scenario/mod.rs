@@ -21,6 +21,7 @@ mod front;
 mod kv;
 mod pause;
 mod request;
+mod rob;
 mod runtime;
 mod simulated;
 mod subject;
@@ -75,6 +76,8 @@ pub enum Need {
     Since(u32, u32),
     /// It starts servers with other flags.
     Flags,
+    /// It reads the servers' own counts, which others would change.
+    Metrics,
     /// It moves many megabytes, for which simulated connections are too slow.
     Bulk,
     /// Servers that report the progress of watches every half second, as those of the suite do.
@@ -90,7 +93,7 @@ pub enum Need {
 impl Need {
     /// Whether a case with this need wants its servers for itself.
     pub const fn is_exclusive(self) -> bool {
-        matches!(self, Self::Control | Self::WholeStore | Self::Compaction | Self::Quiet)
+        matches!(self, Self::Control | Self::WholeStore | Self::Compaction | Self::Quiet | Self::Metrics)
     }
 
     /// What keeps a case with this need from servers that are not ours; `None` if nothing does.
@@ -100,6 +103,7 @@ impl Need {
             Self::WholeStore => Some("reads or deletes keys outside its prefix"),
             Self::Compaction => Some("compacts the history"),
             Self::Quiet => Some("needs a store that nobody else writes to"),
+            Self::Metrics => Some("counts what the servers have"),
             Self::GrpcProxy => Some("starts an etcd grpc-proxy before the servers"),
             Self::Progress => Some("needs servers that report progress more often"),
             Self::Since(..) | Self::Flags | Self::Bulk | Self::Client | Self::Proxy => None,
@@ -113,6 +117,7 @@ impl Need {
             Self::Proxy => Some("puts proxies before the servers"),
             Self::GrpcProxy => Some("starts an etcd grpc-proxy before the servers"),
             Self::Bulk => Some("moves many megabytes"),
+            Self::Metrics => Some("reads the metrics of servers"),
             _ => None,
         }
     }
@@ -153,6 +158,11 @@ impl Scenario {
 
     const fn needs(mut self, needs: &'static [Need]) -> Self {
         self.needs = needs;
+        self
+    }
+
+    const fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
         self
     }
 
@@ -219,7 +229,7 @@ pub fn all() -> &'static [&'static Scenario] {
     static ALL: OnceLock<Vec<&'static Scenario>> = OnceLock::new();
     ALL.get_or_init(|| {
         let mut all: Vec<&Scenario> =
-            [kv::CASES, txn::CASES, watch::CASES].concat().into_iter().flatten().collect();
+            [kv::CASES, rob::CASES, txn::CASES, watch::CASES].concat().into_iter().flatten().collect();
         all.sort_by_key(|case| case.name());
         all
     })

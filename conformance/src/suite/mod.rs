@@ -312,7 +312,9 @@ mod tests {
         let cases = scenario::all().iter().filter(|case| case.runs_on(Runtime::Sim));
         for case in cases {
             let trial = Trial { case, runtime: Runtime::Sim };
-            for seed in 0..10 {
+            // Those that take long compute much.
+            let seeds = if case.limit > Duration::from_secs(60) { 2 } else { 10 };
+            for seed in 0..seeds {
                 let run = || {
                     let simulation = Simulation::new(case.simulated_members(), seed);
                     let outcome = run_simulated(&simulation, trial);

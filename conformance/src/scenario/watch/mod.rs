@@ -11,11 +11,15 @@ mod cancel;
 mod compaction;
 mod create;
 mod events;
+mod failpoint;
 mod fragments;
+mod metrics;
 mod options;
 mod outage;
 mod progress;
+mod proxied;
 mod read;
+mod reconnect;
 mod shared;
 
 /// All of them.
@@ -24,9 +28,13 @@ pub(super) const CASES: &[&[Scenario]] = &[
     compaction::CASES,
     create::CASES,
     events::CASES,
+    failpoint::CASES,
     fragments::CASES,
+    metrics::CASES,
     options::CASES,
     outage::CASES,
     progress::CASES,
+    proxied::CASES,
+    reconnect::CASES,
     shared::CASES,
 ];
