@@ -15,6 +15,7 @@ pub mod etcd;
 pub mod proxy;
 pub mod report;
 pub mod scenario;
+pub mod soak;
 pub mod suite;
 
 /// The examples of the README, compiled.

@@ -8,11 +8,13 @@ use std::process::ExitCode;
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use etcdium_conformance::differential;
 use etcdium_conformance::etcd::provision::{self, Request};
 use etcdium_conformance::report::{HEADING, Totals, row};
 use etcdium_conformance::scenario::{self, Runtime, Scenario};
+use etcdium_conformance::soak;
 use etcdium_conformance::suite::{Suite, Trial, examples};
 
 const USAGE: &str = "usage: etcdium-conformance <command>
@@ -26,6 +28,9 @@ const USAGE: &str = "usage: etcdium-conformance <command>
   differential [--etcd 3.4|3.5|3.6|3.7|EXACT] [--scripts N] [--seed S] [--operations N] [--replay I,J,...]
                                   run the same random scripts against the model etcd and a real one and compare every
                                   answer; with --replay only those operations of the script S, on fresh servers
+  soak [--minutes M] [--seed S] [--etcd 3.4|3.5|3.6|3.7|EXACT]
+                                  watches, leases and writers on every runtime while members are killed, stopped and
+                                  cut off at random, for M (1) minutes; everything told has to be what happened
   etcd [3.4|3.5|3.6|3.7|EXACT]    provide an etcd server binary and print its path; 3.7-gofail is built with failpoints
   examples                        run the examples of etcdium-client against a live etcd";
 
@@ -39,6 +44,7 @@ fn main() -> ExitCode {
     let outcome = match (command, rest) {
         ("run", options) => run(options),
         ("differential", options) => differential(options),
+        ("soak", options) => soak(options),
         ("list", []) => {
             print!("{}", list());
             Ok(())
@@ -160,6 +166,34 @@ fn differential(args: &[String]) -> Result<(), Box<dyn Error>> {
         plan.etcd, summary.scripts
     );
     if count > 0 { Err(format!("{count} differences").into()) } else { Ok(()) }
+}
+
+/// Soaks and prints what it came to.
+fn soak(args: &[String]) -> Result<(), Box<dyn Error>> {
+    let (mut etcd, mut seed, mut minutes) = (Request::from_env()?, None, 1.0_f64);
+    let mut args = args.iter();
+    while let Some(option) = args.next() {
+        let value = args.next().ok_or_else(|| format!("{option} needs a value\n{USAGE}"))?;
+        match option.as_str() {
+            "--etcd" => etcd = value.parse()?,
+            "--seed" => seed = Some(value.parse()?),
+            "--minutes" => minutes = value.parse()?,
+            _ => return Err(USAGE.into()),
+        }
+    }
+    let time = Duration::try_from_secs_f64(minutes * 60.0)?;
+    let plan = soak::Plan::new(etcd, seed.unwrap_or_else(drawn_seed), time);
+    let summary = soak::run(&plan, |how| eprintln!("{how}"))
+        .map_err(|failure| format!("soak with seed {}: {failure}", plan.seed))?;
+    println!("{summary}");
+    let count = summary.found;
+    if count > 0 { Err(format!("{count} findings; --seed {}", plan.seed).into()) } else { Ok(()) }
+}
+
+/// A seed that is another one each time.
+fn drawn_seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(1, |time| u64::from(time.subsec_micros()))
 }
 
 /// Every case with its servers, needs and runtimes.

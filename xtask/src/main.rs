@@ -14,6 +14,7 @@ mod lines;
 mod msrv;
 mod purity;
 mod sim;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ const USAGE: &str = "usage: cargo xtask <task>
   bench [--quick] [--json FILE] ...  measure against other clients
   sim [--seeds N] [--seed S] [--jobs J] [--trace] [--planted] ...
                                      the core in its simulated world, seed by seed
+  soak [--minutes M] [--seed S] [--etcd VERSION]
+                                     watches, leases and writers on a real cluster under faults, M (1) minutes
   etcd [3.4|3.5|3.6|3.7|EXACT]       provide an etcd server binary and print its path; 3.7-gofail: with failpoints
   fuzz [--seconds N]                 feed anything to parsers, core and driver, N (30) seconds each
   codegen [--check]                  generate the protobuf messages, or check that they are up to date
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         "msrv" => msrv::run(),
         "purity" => purity::run(),
         "sim" => sim::run(rest),
+        "soak" => soak::run(rest),
         "test" => test::run(rest),
         _ => Err(USAGE.into()),
     };

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cargo::{cargo, run as run_command, target_dir};
-use crate::{Outcome, api, codegen, deny, fuzz, lines, msrv, purity, sim};
+use crate::{Outcome, api, codegen, deny, fuzz, lines, msrv, purity, sim, soak};
 
 /// What the user narrowed the run down to.
 #[derive(Debug, Default)]
@@ -40,6 +40,7 @@ const STEPS: &[Step] = &[
     Step { name: "sim", about: "seeds of the simulated world, planted bugs", check: |_| sim::check() },
     Step { name: "live", about: "conformance cases against live etcd", check: live },
     Step { name: "differential", about: "the model etcd against real ones", check: differential },
+    Step { name: "soak", about: "a minute of watches and leases under faults", check: soak },
     Step { name: "examples", about: "examples against live etcd", check: |_| examples() },
     Step { name: "docs", about: "documentation builds without a warning", check: |_| docs() },
     Step { name: "api", about: "no foreign types in public signatures", check: |_| api::run() },
@@ -203,6 +204,10 @@ fn differential(filter: &Filter) -> Outcome {
         }
         run_command(&mut command)
     })
+}
+
+fn soak(filter: &Filter) -> Outcome {
+    for_versions(filter, soak::check)
 }
 
 fn examples() -> Outcome {

@@ -1,0 +1,82 @@
+//! What went wrong, and what is counted, shared by all tasks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Findings that are kept; more are counted.
+const KEPT: usize = 100;
+
+/// Broken promises, in the order they were found. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct Findings {
+    inner: Arc<Mutex<(Vec<String>, usize)>>,
+    begin: Instant,
+}
+
+impl Findings {
+    pub(super) fn new() -> Self {
+        Self { inner: Arc::default(), begin: Instant::now() }
+    }
+
+    /// Notes one.
+    pub(super) fn add(&self, what: impl Into<String>) {
+        let at = self.begin.elapsed().as_secs_f64();
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.1 += 1;
+        if inner.0.len() < KEPT {
+            inner.0.push(format!("[{at:.3} s] {}", what.into()));
+        }
+    }
+
+    /// Those that were kept, and how many there are.
+    pub(super) fn take(&self) -> (Vec<String>, usize) {
+        std::mem::take(&mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+}
+
+/// A number that many add to. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counter {
+    inner: Arc<AtomicU64>,
+}
+
+impl Counter {
+    /// One more.
+    pub(super) fn bump(&self) {
+        self.add(1);
+    }
+
+    /// So many more.
+    pub(super) fn add(&self, more: u64) {
+        self.inner.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// The number.
+    pub(super) fn get(&self) -> u64 {
+        self.inner.load(Ordering::Relaxed)
+    }
+}
+
+/// What is counted during a soak. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counters {
+    pub(super) writes: Counter,
+    pub(super) writes_unknown: Counter,
+    pub(super) writes_not_applied: Counter,
+    pub(super) events: Counter,
+    pub(super) revisions: Counter,
+    pub(super) lives: Counter,
+    pub(super) cancelled: Counter,
+    pub(super) dropped: Counter,
+    pub(super) disconnected: Counter,
+    pub(super) resumed: Counter,
+    pub(super) parked: Counter,
+    pub(super) progress: Counter,
+    pub(super) progress_late: Counter,
+}
