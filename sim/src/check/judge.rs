@@ -133,7 +133,7 @@ pub fn all() -> Vec<Box<dyn Check>> {
         Box::new(unary::Timers),
         Box::new(unary::Picking::default()),
         Box::new(unary::Bounds),
-        Box::new(unary::Memory),
+        Box::new(unary::Memory::default()),
         Box::new(unary::Reconnects::default()),
         Box::new(unary::Leases::default()),
         Box::new(unary::Alive),

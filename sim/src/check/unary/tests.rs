@@ -361,14 +361,14 @@ fn bounds() {
 fn memory() {
     let mut bed = Bed::new(1);
     let open = bed.put();
-    assert_eq!(bed.see(&mut Memory, &Fact::Drained), Ok(()));
+    assert_eq!(bed.see(&mut Memory::default(), &Fact::Drained), Ok(()));
     answer(&mut bed.core, bed.now, &open, 2);
     let kept = bed.core.stats().buffered_bytes;
     assert!(kept > 0, "the answer waits to be taken");
     bed.counts.bytes = kept;
-    assert_eq!(bed.see(&mut Memory, &Fact::Drained), Ok(()));
+    assert_eq!(bed.see(&mut Memory::default(), &Fact::Drained), Ok(()));
     bed.counts.bytes = kept - 1;
-    assert!(bed.see(&mut Memory, &Fact::Drained).is_err(), "bytes are kept");
+    assert!(bed.see(&mut Memory::default(), &Fact::Drained).is_err(), "bytes are kept");
 
     let mut bed = Bed::new(1);
     (0..100).for_each(|id| {
@@ -376,9 +376,9 @@ fn memory() {
     });
     bed.connect();
     assert!(bed.core.stats().timers >= 100, "each operation has a deadline");
-    assert_eq!(bed.see(&mut Memory, &Fact::Drained), Ok(()));
+    assert_eq!(bed.see(&mut Memory::default(), &Fact::Drained), Ok(()));
     bed.counts.ops = 0;
-    assert!(bed.see(&mut Memory, &Fact::Drained).is_err(), "timers are kept");
+    assert!(bed.see(&mut Memory::default(), &Fact::Drained).is_err(), "timers are kept");
 }
 
 #[test]
