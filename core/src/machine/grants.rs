@@ -20,7 +20,7 @@ use crate::{
     ProtocolError,
 };
 
-/// How long a revocation in the background may take if the client knows no limit.
+/// How long a revocation in the background may take: nobody waits for it, and so the client's own time-out does not count.
 const BEHIND: Duration = Duration::from_secs(10);
 
 /// A grant under way.
@@ -223,8 +223,7 @@ impl Core {
         if self.life == Life::Closed {
             return;
         }
-        let timeout = self.config.timeout.map_or(BEHIND, |timeout| timeout.min(BEHIND));
-        let options = CallOptions::new().idempotent(true).timeout(Some(timeout));
+        let options = CallOptions::new().idempotent(true).timeout(Some(BEHIND));
         self.background += 1;
         self.start_op(&LeaseRevokeRequest { id: id.get() }, &options, OpOwner::Nobody);
     }
