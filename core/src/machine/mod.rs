@@ -104,7 +104,7 @@ pub struct Core {
     stats: Stats,
     /// Calls that are over and kept all the same.
     #[cfg(etcdium_planted)]
-    hoard: Vec<crate::call::Call>,
+    hoard: Vec<Call>,
 }
 
 /// The life of a core.
@@ -369,7 +369,7 @@ impl Core {
     fn kept_bytes(&self) -> usize {
         let calls: usize = self.calls.iter().map(|(_, call)| call.kept_bytes()).sum();
         #[cfg(etcdium_planted)]
-        let calls = calls + self.hoard.iter().map(crate::call::Call::kept_bytes).sum::<usize>();
+        let calls = calls + self.hoard.iter().map(Call::kept_bytes).sum::<usize>();
         calls + self.ops.iter().map(|(_, op)| op.kept_bytes()).sum::<usize>()
     }
 
