@@ -10,6 +10,8 @@ mod hostile;
 mod park;
 mod progress;
 mod resume;
+#[cfg(feature = "tracing")]
+mod warning;
 
 use std::time::Duration;
 
