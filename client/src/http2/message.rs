@@ -9,6 +9,7 @@ use bytes::Bytes;
 use h2::Reason;
 use http_body::{Body, Frame};
 
+use super::piece::{AT_ONCE_MAX, Piece};
 use super::ready::Token;
 use crate::shared::lock;
 
@@ -23,24 +24,35 @@ pub(crate) struct Message {
     token: Arc<Token>,
     /// Where further messages come from, if there may be any.
     more: Option<Arc<Outbox>>,
+    /// Whether hyper is not to wait before it passes the first piece on.
+    at_once: bool,
 }
 
 impl Message {
-    pub(crate) fn new(piece: Bytes, serial: u64, token: Arc<Token>, more: Option<Arc<Outbox>>) -> Self {
-        Self { piece: Some(piece), serial, token, more }
+    /// `at_once` tells whether the piece may pass hyper at once; it does if it is the only one and not too long.
+    pub(crate) fn new(
+        piece: Bytes,
+        serial: u64,
+        token: Arc<Token>,
+        more: Option<Arc<Outbox>>,
+        at_once: bool,
+    ) -> Self {
+        let at_once = at_once && more.is_none() && piece.len() <= AT_ONCE_MAX;
+        Self { piece: Some(piece), serial, token, more, at_once }
     }
 }
 
 impl Body for Message {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = h2::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, h2::Error>>> {
         if let Some(piece) = self.piece.take() {
             self.token.hand_over(self.serial);
+            let piece = if self.at_once { Piece::at_once(piece) } else { Piece::new(piece) };
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         match &self.more {
@@ -117,10 +129,10 @@ impl Outbox {
         state.end == Some(End::Finished) && state.messages.is_empty()
     }
 
-    fn poll(&self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    fn poll(&self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Piece>, h2::Error>>> {
         let mut state = lock(&self.0);
         if let Some(message) = state.messages.pop_front() {
-            return Poll::Ready(Some(Ok(Frame::data(message))));
+            return Poll::Ready(Some(Ok(Frame::data(Piece::new(message)))));
         }
         match state.end {
             Some(End::Finished) => Poll::Ready(None),
@@ -135,6 +147,8 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Buf;
+
     use super::super::ready::ReadySet;
     use super::*;
 
@@ -142,7 +156,10 @@ mod tests {
 
     fn poll(message: &mut Message, waker: &Waker) -> Polled {
         Pin::new(message).poll_frame(&mut Context::from_waker(waker)).map(|frame| {
-            frame.map(|frame| frame.map(|frame| frame.into_data().unwrap()).map_err(|error| error.reason()))
+            frame.map(|frame| {
+                let piece = frame.map(|frame| frame.into_data().unwrap());
+                piece.map(|mut piece| piece.copy_to_bytes(piece.remaining())).map_err(|error| error.reason())
+            })
         })
     }
 
@@ -154,7 +171,7 @@ mod tests {
     fn a_single_message_ends_with_itself() {
         let mut set = ReadySet::default();
         let token = Arc::new(set.token(0));
-        let mut message = Message::new("a".into(), 7, token.clone(), None);
+        let mut message = Message::new("a".into(), 7, token.clone(), None, false);
         assert!(!message.is_end_stream() && !token.was_handed_over(7));
         assert_eq!(poll(&mut message, Waker::noop()), data("a"));
         assert!(message.is_end_stream() && token.was_handed_over(7));
@@ -167,7 +184,7 @@ mod tests {
         let waker = Waker::from(Arc::new(set.token(3)));
         let woken = |set: &ReadySet| (0..set.words()).flat_map(|word| set.take(word)).count();
         let outbox = Arc::new(Outbox::default());
-        let mut message = Message::new("a".into(), 7, Arc::new(set.token(0)), Some(outbox.clone()));
+        let mut message = Message::new("a".into(), 7, Arc::new(set.token(0)), Some(outbox.clone()), false);
         assert_eq!(poll(&mut message, &waker), data("a"));
         assert!(!message.is_end_stream());
         assert_eq!((poll(&mut message, &waker), woken(&set)), (Poll::Pending, 0));
@@ -189,7 +206,7 @@ mod tests {
     fn an_aborted_request_is_reset_whatever_waits() {
         let set = &mut ReadySet::default();
         let outbox = Arc::new(Outbox::default());
-        let mut message = Message::new("a".into(), 7, Arc::new(set.token(0)), Some(outbox.clone()));
+        let mut message = Message::new("a".into(), 7, Arc::new(set.token(0)), Some(outbox.clone()), false);
         assert_eq!(poll(&mut message, Waker::noop()), data("a"));
         outbox.push("b".into());
         outbox.finish();

@@ -12,6 +12,7 @@ mod frames;
 mod line;
 mod links;
 mod message;
+mod piece;
 mod ready;
 mod spawner;
 #[cfg(test)]
@@ -69,6 +70,8 @@ pub(crate) struct Http2 {
     authority: Box<str>,
     /// The URIs asked for so far.
     uris: Vec<(&'static Method, Uri)>,
+    /// Whether hyper passes the only piece of a request on at once.
+    at_once: bool,
     wire: Wire,
     clock: Clock,
     frames: Frames,
@@ -147,6 +150,7 @@ impl Http2 {
             key: connect.connection,
             authority: connect.address.authority().into(),
             uris: Vec::new(),
+            at_once: piece::passes_at_once(),
             wire,
             clock,
             frames: Frames::default(),
@@ -308,7 +312,8 @@ impl Http2 {
         let exchange = &mut self.exchanges[slot];
         let outbox = open.more.then(Arc::<Outbox>::default);
         let token = exchange.token().clone();
-        let mut request = Request::new(Message::new(open.message, call.serial(), token, outbox.clone()));
+        let mut request =
+            Request::new(Message::new(open.message, call.serial(), token, outbox.clone(), self.at_once));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;

@@ -90,7 +90,10 @@ impl Pair {
     }
 
     fn run(&mut self) {
-        assert!(!self.http2.run(self.now));
+        if self.http2.run(self.now) {
+            // It left nothing but clearing up.
+            assert!(!self.http2.run(self.now));
+        }
         self.tell();
     }
 
@@ -183,6 +186,10 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+
+/// SETTINGS: a stream may send nothing before the server allows it.
+const NO_WINDOW: &[u8] = &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
 
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -211,6 +218,45 @@ fn a_request_leaves_as_one_head_and_one_piece_in_one_write() {
     let _op = pair.put();
     pair.run();
     assert_eq!(pair.kinds(), [1, 0], "HEADERS, DATA");
+}
+
+/// hyper does not wait for flow control to let a request's only message out; then h2 does.
+#[test]
+fn a_message_waits_for_the_servers_window() {
+    let mut pair = Pair::new();
+    pair.read(NO_WINDOW);
+    pair.written();
+    let op = pair.put();
+    pair.run();
+    assert_eq!(pair.kinds(), [HEADERS]);
+    pair.frame(WINDOW_UPDATE, 0, &[0, 0, 0, 3]);
+    pair.frame(WINDOW_UPDATE, 0, &[0, 0, 0, 100]);
+    let (pieces, ended) = pair.sent();
+    let message = framed(&PutRequest { key: "k".into(), ..Default::default() });
+    assert_eq!((pieces[0].len(), pieces.concat(), ended), (3, message, true));
+    pair.head();
+    pair.frame(DATA, 0, &framed(&PutResponse::default()));
+    pair.end();
+    assert!(matches!(pair.core.take(&op), Some(Ok(_))));
+}
+
+#[test]
+fn a_request_given_up_is_reset_whatever_its_message_waits_for() {
+    let mut pair = Pair::new();
+    let op = pair.put();
+    pair.core.cancel(pair.now, op.key());
+    pair.tell();
+    pair.run();
+    pair.run();
+    assert_eq!(pair.kinds(), [] as [u8; 0], "nobody took it yet");
+    pair.read(NO_WINDOW);
+    pair.written();
+    let op = pair.put();
+    pair.run();
+    pair.core.cancel(pair.now, op.key());
+    pair.tell();
+    pair.run();
+    assert_eq!(pair.kinds(), [HEADERS, RST_STREAM]);
 }
 
 #[test]
