@@ -83,15 +83,20 @@ impl Driver {
 
     /// One turn.
     fn turn(&mut self, called: bool, now: Instant) -> After {
-        let mut unread = false;
-        let mut news = called || self.deadline.is_some_and(|deadline| deadline <= now);
+        let due = self.deadline.is_some_and(|deadline| deadline <= now);
+        let (mut unread, mut woke, mut sent) = (false, false, false);
+        let mut news = due;
+        // What was asked for goes out with this turn. What is due has to wait until everything is read that has come.
+        if called && !due {
+            woke = self.talk(now);
+            self.carry_out(now);
+        }
         for link in self.links.iter_mut() {
             unread |= link.advance(now);
             news |= link.has_news();
         }
-        let (mut woke, mut sent) = (false, false);
         if news {
-            woke = self.talk(now);
+            woke |= self.talk(now);
             sent = self.carry_out(now);
         }
         match unread {
@@ -242,7 +247,10 @@ impl Future for Driver {
                 return Poll::Ready(());
             }
             match after {
-                After::Callers => break,
+                After::Callers => {
+                    this.yielded = true;
+                    break;
+                }
                 After::Nothing if !this.settle() && this.shared.bell.sleep() => {
                     return Poll::Pending;
                 }

@@ -66,14 +66,18 @@ impl Frames {
     fn scan(&mut self, mut bytes: &[u8], seen: &mut impl FnMut(Seen)) {
         while !bytes.is_empty() {
             if self.payload == 0 {
-                let take = (HEADER_LEN - self.have).min(bytes.len());
-                self.header[self.have..][..take].copy_from_slice(&bytes[..take]);
-                self.have += take;
-                bytes = &bytes[take..];
-                if self.have < HEADER_LEN {
-                    return;
+                if let (0, Some((header, rest))) = (self.have, bytes.split_first_chunk()) {
+                    (self.header, bytes) = (*header, rest);
+                } else {
+                    let take = (HEADER_LEN - self.have).min(bytes.len());
+                    self.header[self.have..][..take].copy_from_slice(&bytes[..take]);
+                    self.have += take;
+                    bytes = &bytes[take..];
+                    if self.have < HEADER_LEN {
+                        return;
+                    }
+                    self.have = 0;
                 }
-                self.have = 0;
                 let [a, b, c, kind, ..] = self.header;
                 self.payload = u32::from_be_bytes([0, a, b, c]) as usize;
                 self.goaway = (kind == GOAWAY).then(Vec::new);

@@ -80,20 +80,23 @@ impl Line {
     /// Does what the stream and the time allow. `ready` says whether the stream may have something to read, before and
     /// after. Says whether there is more to do at once.
     pub(crate) fn advance(&mut self, now: Instant, ready: &mut bool, io: &mut impl Read) -> bool {
-        let mut more = false;
+        let (mut more, mut ran) = (false, false);
         // A stalled line reads once it has written.
         if *ready || self.stalled {
-            *ready = self.read(now, io);
+            *ready = self.read(now, io, &mut ran);
             more = *ready;
         }
-        if self.touched || self.poll_timeout().is_some_and(|at| at <= now) {
+        // What a run leaves may come after other tasks.
+        if ran {
+            more |= self.touched;
+        } else if self.touched || self.poll_timeout().is_some_and(|at| at <= now) {
             more |= self.run(now);
         }
         more
     }
 
-    /// Reads until the stream has nothing more or enough was read; says which.
-    fn read(&mut self, now: Instant, io: &mut impl Read) -> bool {
+    /// Reads until the stream has nothing more or enough was read; says which. Sets `ran` if HTTP/2 ran meanwhile.
+    fn read(&mut self, now: Instant, io: &mut impl Read, ran: &mut bool) -> bool {
         self.stalled = false;
         for _ in 0..READS {
             let read = {
@@ -110,6 +113,7 @@ impl Line {
                     self.established = true;
                     self.http2.received(len);
                     self.run(now);
+                    *ran = true;
                     if len == 0 {
                         return false;
                     }
@@ -119,6 +123,7 @@ impl Line {
                     if !self.must_wait(&error) {
                         self.fail(&error);
                         self.run(now);
+                        *ran = true;
                     }
                     return false;
                 }

@@ -76,6 +76,8 @@ pub(crate) struct Http2 {
     clock: Clock,
     frames: Frames,
     sender: SendRequest<Message>,
+    /// The call whose request was given to hyper last; `None` where the dispatcher is to be polled whatever wakes it.
+    latest: Option<CallKey>,
     /// Turns requests into streams.
     dispatch: Connection<Wire, Message, Spawner>,
     dispatch_flag: Arc<Flag>,
@@ -103,6 +105,16 @@ pub(crate) struct Http2 {
     received: bool,
     goaway: Option<GoAway>,
     failure: Option<Cause>,
+}
+
+/// What a round leaves to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Nothing,
+    /// The connection is to clear up after responses that ended, which can wait for what else it gets to do: mostly the
+    /// requests of those who got the responses.
+    Chores,
+    Work,
 }
 
 /// How far a connection is.
@@ -155,6 +167,7 @@ impl Http2 {
             clock,
             frames: Frames::default(),
             sender,
+            latest: None,
             dispatch,
             dispatch_waker: Waker::from(dispatch_flag.clone()),
             dispatch_flag,
@@ -319,6 +332,7 @@ impl Http2 {
         *request.headers_mut() = headers;
         let answer = self.answers.fill(self.sender.send_request(request));
         exchange.begin(call, answer, outbox);
+        self.latest = Some(call);
         self.poll_exchange(slot);
     }
 
@@ -344,17 +358,16 @@ impl Http2 {
         self.any_lost |= exchange.is_lost();
     }
 
-    /// Does everything there is to do at this time. Says whether more is left, which a runtime's other tasks may come
-    /// before.
+    /// Does what there is to do at this time. Says whether more is left, which a runtime's other tasks may come before.
     pub(crate) fn run(&mut self, now: Instant) -> bool {
         self.clock.set(now);
         if self.clock.take_due() {
             self.line_flag.set();
         }
-        let mut more = true;
+        let mut rest = Rest::Work;
         for _ in 0..ROUNDS {
-            if !self.round() {
-                more = false;
+            rest = self.round();
+            if rest != Rest::Work {
                 break;
             }
         }
@@ -362,12 +375,17 @@ impl Http2 {
             self.end();
             return false;
         }
-        if more {
+        if rest == Rest::Work {
             return true;
         }
         if self.goaway.as_ref().is_some_and(|goaway| goaway.code != 0) {
             self.end();
-        } else if self.any_lost && self.wire.buffers().unwritten().is_empty() {
+            return false;
+        }
+        if rest == Rest::Chores {
+            return true;
+        }
+        if self.any_lost && self.wire.buffers().unwritten().is_empty() {
             // Nothing holds the connection up, and still it lives.
             self.any_lost = false;
             self.exchanges.iter_mut().for_each(|exchange| exchange.settle(&mut self.news));
@@ -377,10 +395,8 @@ impl Http2 {
 
     /// Polls who wants to be polled. The order matters: requests become streams, the connection opens the streams, and
     /// only then can what hyper handed over for them get further than to wait.
-    fn round(&mut self) -> bool {
-        let mut busy = false;
-        if self.dispatch_flag.take() && self.dispatch_end.is_none() {
-            busy = true;
+    fn round(&mut self) -> Rest {
+        if self.dispatch_flag.take() && self.dispatch_end.is_none() && self.dispatch_may_work() {
             self.spawner.put(&mut self.spent);
             let mut cx = Context::from_waker(&self.dispatch_waker);
             if let Poll::Ready(end) = Pin::new(&mut self.dispatch).poll(&mut cx) {
@@ -389,7 +405,6 @@ impl Http2 {
         }
         if self.line_flag.take() {
             if let Some(line) = &mut self.line {
-                busy = true;
                 if line.poll(&mut Context::from_waker(&self.line_waker)).is_ready() {
                     self.line = None;
                 }
@@ -398,7 +413,6 @@ impl Http2 {
         self.spawner.take(&mut self.new_tasks);
         let mut new_tasks = core::mem::take(&mut self.new_tasks);
         for future in new_tasks.drain(..) {
-            busy = true;
             let index = self.place(future);
             self.poll_task(index);
         }
@@ -406,17 +420,35 @@ impl Http2 {
         // First those that may have answers for exchanges.
         for word in 0..self.ready_tasks.words() {
             for index in self.ready_tasks.take(word) {
-                busy = true;
                 self.poll_task(index);
             }
         }
+        let had_work = self.line_flag.is_set();
         for word in 0..self.ready_exchanges.words() {
             for slot in self.ready_exchanges.take(word) {
-                busy = true;
                 self.poll_exchange(slot);
             }
         }
-        busy
+        let line = self.line_flag.is_set();
+        let dispatch = self.dispatch_flag.is_set() && self.dispatch_may_work();
+        if had_work || dispatch || self.spawner.any() || self.ready_tasks.any() || self.ready_exchanges.any()
+        {
+            Rest::Work
+        } else if line {
+            Rest::Chores
+        } else {
+            Rest::Nothing
+        }
+    }
+
+    /// Whether the dispatcher may have something to do: it takes requests in order, so not if it took the latest. It is
+    /// woken all the same, by each stream that is opened.
+    fn dispatch_may_work(&self) -> bool {
+        let took = |call: CallKey| {
+            let exchange = self.exchanges.get(call.slot());
+            exchange.is_some_and(|exchange| exchange.token().was_handed_over(call.serial()))
+        };
+        !self.latest.is_some_and(took)
     }
 
     /// A place for a new future.
@@ -448,9 +480,10 @@ impl Http2 {
             return;
         }
         // The dispatcher says why, if the end came from our side.
+        self.latest = None;
         self.dispatch_flag.set();
         for _ in 0..ROUNDS {
-            if !self.round() {
+            if self.round() == Rest::Nothing {
                 break;
             }
         }

@@ -36,6 +36,11 @@ impl ReadySet {
         Arc::downgrade(&self.any)
     }
 
+    /// Whether somebody may have been woken since the last time.
+    pub(crate) fn any(&self) -> bool {
+        self.any.is_set()
+    }
+
     /// How many words of places there are to [`take`](Self::take); none while nobody was woken since the last time.
     pub(crate) fn words(&self) -> usize {
         if self.any.take() { self.words.len() } else { 0 }
@@ -114,9 +119,13 @@ impl Flag {
         self.0.store(true, Ordering::Release);
     }
 
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
     pub(crate) fn take(&self) -> bool {
         // Mostly unset, and a plain read is cheaper than a swap.
-        self.0.load(Ordering::Acquire) && self.0.swap(false, Ordering::AcqRel)
+        self.is_set() && self.0.swap(false, Ordering::AcqRel)
     }
 }
 

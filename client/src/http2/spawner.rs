@@ -28,6 +28,11 @@ struct Inbox {
 }
 
 impl Spawner {
+    /// Whether there are new futures.
+    pub(crate) fn any(&self) -> bool {
+        self.0.any.is_set()
+    }
+
     /// Moves the new futures to `into`.
     pub(crate) fn take(&self, into: &mut Vec<Box<dyn Cell<()>>>) {
         if self.0.any.take() {

@@ -84,7 +84,9 @@ impl Timer {
 
 impl Core {
     pub(super) fn fire_timers(&mut self) {
+        let mut fired = false;
         while let Some((at, timer)) = self.timers.pop_due(self.now) {
+            fired = true;
             if !self.is_live(at, timer) {
                 continue;
             }
@@ -103,7 +105,9 @@ impl Core {
                 Timer::Spares => self.rest_spares(),
             }
         }
-        self.sweep_timers();
+        if fired {
+            self.sweep_timers();
+        }
     }
 
     /// Whether a timer still means something.
