@@ -135,6 +135,21 @@ impl Planted {
     }
 }
 
+impl Planted {
+    /// Whether it bites those who keep leases alive.
+    pub fn is_of_leases(self) -> bool {
+        matches!(
+            self,
+            Self::LeaseFromReceipt
+                | Self::LeaseUndead
+                | Self::LeaseZeroIgnored
+                | Self::LeaseStuck
+                | Self::LeaseSharedFate
+                | Self::LeaseLeftBehind
+        )
+    }
+}
+
 impl Config {
     /// Switches a bug on.
     #[must_use]

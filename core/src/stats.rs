@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Operations started.
+    /// Operations started, those included that the core starts of its own accord.
     pub ops_started: u64,
     /// Operations that ended well.
     pub ops_succeeded: u64,
@@ -22,6 +22,8 @@ pub struct Stats {
     pub connects: u64,
     /// Connections lost after they were made.
     pub connections_lost: u64,
+    /// Leases that are kept alive, or were until they were lost, and are not released, now.
+    pub leases: usize,
     /// Operations neither taken nor cancelled, now.
     pub ops: usize,
     /// Streams neither taken to their end nor cancelled, now.

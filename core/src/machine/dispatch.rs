@@ -109,6 +109,7 @@ impl Core {
             last_error: None,
         });
         self.live_ops += 1;
+        self.own_ops += usize::from(owner != OpOwner::Application);
         if let Some(deadline) = deadline {
             self.timers.arm(deadline, Timer::Deadline(key));
         }
@@ -436,6 +437,7 @@ impl Core {
 
     pub(super) fn cancel_op(&mut self, key: OpKey) {
         let Some(op) = self.ops.remove(key) else { return };
+        self.own_ops -= usize::from(op.owner != OpOwner::Application);
         if op.is_done() {
             return;
         }

@@ -127,6 +127,7 @@ impl Core {
     /// An operation of the core's own has ended.
     pub(super) fn own_op_done(&mut self, key: OpKey) {
         let Some(op) = self.ops.remove(key) else { return };
+        self.own_ops -= 1;
         let Phase::Done(result) = op.phase else { return };
         match op.owner {
             OpOwner::Application => {}

@@ -82,7 +82,9 @@ pub struct Core {
     history: History,
     /// Operations that wait for a ready endpoint and nothing else, with the value of `failures` at their start.
     connecting: BTreeMap<OpKey, u64>,
-    /// Operations of the core's own that nobody waits for.
+    /// Operations of the core's own.
+    own_ops: usize,
+    /// Those of them that nobody waits for.
     background: usize,
     /// How often any endpoint went down.
     failures: u64,
@@ -146,6 +148,7 @@ impl Core {
             waiting_hubs: BTreeSet::new(),
             history: History::new(Backoff::new(config.retry)),
             connecting: BTreeMap::new(),
+            own_ops: 0,
             background: 0,
             failures: 0,
             in_flight: 0,
@@ -348,7 +351,8 @@ impl Core {
             ops_started: self.ops.made(),
             calls_opened: self.calls.made(),
             connects: self.connections.made(),
-            ops: self.ops.len(),
+            ops: self.ops.len() - self.own_ops,
+            leases: self.leases.keepers.len(),
             streams: self.streams.len(),
             watches: self.watches.len(),
             watch_streams: self.hubs.len(),

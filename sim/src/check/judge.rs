@@ -67,8 +67,10 @@ pub struct Counts {
     /// Bytes of answers that the core was given and may keep: of calls that are not over, and of the last call of each
     /// operation neither taken nor cancelled.
     pub bytes: usize,
-    /// Questions of the core's own about watches that are not over.
+    /// Calls of the core's own that are not over.
     pub inquiries: usize,
+    /// Grants and revocations of the core's own that are not over.
+    pub leasing: usize,
 }
 
 /// Something that just happened.

@@ -53,6 +53,7 @@ macro_rules! statuses {
 
 statuses! {
     EMPTY_KEY = 3 "etcdserver: key is not provided";
+    PERMISSION_DENIED = 7 "etcdserver: permission denied";
     KEY_NOT_FOUND = 3 "etcdserver: key not found";
     VALUE_PROVIDED = 3 "etcdserver: value is provided";
     LEASE_PROVIDED = 3 "etcdserver: lease is provided";

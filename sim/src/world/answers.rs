@@ -91,6 +91,9 @@ impl World {
     /// Takes what the cluster has to say and sends it on its way.
     pub(crate) fn collect(&mut self) {
         while let Some(output) = self.cluster.poll_output() {
+            if let Output::Message { call, message } = &output {
+                self.hear_of_leases(*call, message);
+            }
             match output {
                 Output::Message { call, message } if self.is_stream(call) => {
                     self.stream_said(call.0 as usize, &message);
@@ -105,6 +108,9 @@ impl World {
                 }
                 Output::End { call, status } => self.answered(call.0 as usize, &status),
             }
+        }
+        if self.is_leasing() {
+            self.learn_leases();
         }
     }
 

@@ -74,7 +74,8 @@ impl World {
     }
 
     pub(crate) fn start_asked(&mut self, id: u32, request: Option<Request>, asked: Asked, options: &Options) {
-        let index = self.ops.len();
+        // The core counts its own among them.
+        let index = self.core.stats().ops_started as usize;
         let mut call = CallOptions::new();
         if let Ok(metadata) = Metadata::new().with(NAME, &index.to_string()) {
             call = call.metadata(metadata);
@@ -105,6 +106,10 @@ impl World {
         let timeout = options.timeout.unwrap_or(self.script.setup.timeout);
         if op.key().serial() != index as u64 {
             self.violate("keys of operations are counted", format!("{:?} is not {index}", op.key()));
+        }
+        while self.ops.len() < index {
+            self.ops.push(OpRecord::of_core(op.key(), self.now));
+            self.handles.push(None);
         }
         self.ops.push(OpRecord {
             id,
@@ -289,6 +294,9 @@ impl World {
         }
         if self.is_watching() {
             self.look_at_truth();
+        }
+        if self.is_leasing() {
+            self.look_at_leases();
         }
         self.check(&Fact::Drained);
         if let Some(at) = self.woken.take() {

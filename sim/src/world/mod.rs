@@ -10,6 +10,7 @@
 //! | the network: connections, requests there, answers back | `lines.rs`, `network.rs`, `answers.rs` |
 //! | one whole run, from the script to its verdict | `run.rs` |
 //! | watches of the core | `watching/` |
+//! | leases of the core | `leasing/` |
 //! | watches and leases, by a scripted client | `scripted/` |
 //! | many runs, shrinking, printing | `campaign.rs`, `shrink.rs`, `trace.rs` |
 
@@ -18,6 +19,7 @@ mod campaign;
 mod client;
 mod front;
 mod generate;
+mod leasing;
 mod lines;
 mod network;
 mod queue;
@@ -41,6 +43,7 @@ use crate::model::Backup;
 use crate::rng::{Rng, mix};
 
 pub use campaign::{Campaign, CampaignReport, differ, run_campaign};
+pub use leasing::{LeasePlan, LeaseSource};
 pub use records::{
     Answer, Asked, CallRecord, ConnectionRecord, Failed, LinkStage, OpRecord, OpState, Outcome, Passage,
     PauseRecord, Said, done_by,
@@ -58,6 +61,7 @@ pub use watching::{Begin, Ending, How, Keys, ProgressRecord, Reader, WatchPlan, 
 use answers::Heads;
 use client::Handle;
 use front::Front;
+use leasing::Leasing;
 use lines::Line;
 use network::{Happening, Place, Stream};
 use queue::Queue;
@@ -93,6 +97,7 @@ pub(crate) struct World {
     handles: Vec<Option<Handle>>,
     streams: Vec<Stream>,
     watching: Watching,
+    leasing: Leasing,
     lines: Vec<Line>,
     places: Vec<Place>,
     heads: Heads,
@@ -135,6 +140,7 @@ impl World {
             handles: Vec::with_capacity(script.steps.len()),
             streams: Vec::with_capacity(script.steps.len()),
             watching: Watching::default(),
+            leasing: Leasing::new(start),
             lines: Vec::new(),
             places,
             heads: Heads::default(),

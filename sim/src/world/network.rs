@@ -35,6 +35,8 @@ pub(crate) enum Happening {
     Read(usize),
     /// The application gives a watch up.
     EndWatch(usize),
+    /// The application gives a lease up.
+    EndLease(usize),
     /// A connection is made, or is not.
     Dialled(usize),
     /// A request arrives.
@@ -70,8 +72,8 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) rng: Rng,
-    path: &'static str,
-    message: Bytes,
+    pub(crate) path: &'static str,
+    pub(crate) message: Bytes,
     require_leader: bool,
     timeout: Option<Duration>,
     /// Whether the method has any number of messages.
@@ -185,6 +187,7 @@ impl World {
             | Happening::Take(_)
             | Happening::Read(_)
             | Happening::EndWatch(_)
+            | Happening::EndLease(_)
             | Happening::Ping(_) => self.asleep,
             Happening::Step(_) | Happening::Mend(_) | Happening::Leave(_) => None,
         };
@@ -204,6 +207,7 @@ impl World {
             Happening::Take(op) => self.take(op),
             Happening::Read(watch) => self.read_watch(watch),
             Happening::EndWatch(watch) => self.end_watch(watch),
+            Happening::EndLease(lease) => self.end_lease(lease),
             Happening::Dialled(connection) => self.dialled(connection),
             Happening::Arrive(call) => self.arrive(call),
             Happening::Message(call, message) => self.message_arrives(call, message),
@@ -245,6 +249,7 @@ impl World {
         }
         let passage = if usable { Passage::Flying } else { Passage::Lost };
         let streaming = open.method.kind() != MethodKind::Unary;
+        self.lease_asked(open.method.name(), &open.message);
         self.calls.push(CallRecord {
             key: open.call,
             op,
@@ -320,7 +325,10 @@ impl World {
     }
 
     fn open_count(&mut self, call: usize) -> &mut usize {
+        let path = self.streams[call].path;
+        let lease = path.ends_with("LeaseGrant") || path.ends_with("LeaseRevoke");
         match &self.calls[call] {
+            CallRecord { inquiry: true, .. } if lease => &mut self.counts.leasing,
             CallRecord { stream: true, .. } => &mut self.counts.streams,
             CallRecord { op: Some(_), .. } => &mut self.counts.calls,
             CallRecord { inquiry: true, .. } => &mut self.counts.inquiries,

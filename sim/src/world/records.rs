@@ -83,6 +83,24 @@ pub enum Asked {
     Connect,
 }
 
+impl OpRecord {
+    /// One of the core's own, which fills a place among the application's.
+    pub(crate) fn of_core(key: OpKey, now: Instant) -> Self {
+        Self {
+            id: u32::MAX,
+            key,
+            asked: Asked::Connect,
+            started: now,
+            deadline: None,
+            pinned: None,
+            epoch: 0,
+            committed: 0,
+            calls: Vec::new(),
+            state: OpState::Cancelled,
+        }
+    }
+}
+
 impl Asked {
     /// Whether it may change something.
     pub fn is_write(&self) -> bool {
@@ -162,7 +180,7 @@ pub struct CallRecord {
     pub op: Option<usize>,
     /// Whether it is a stream's.
     pub stream: bool,
-    /// Whether the core asks it of its own accord, about watches.
+    /// Whether the core asks it of its own accord.
     pub inquiry: bool,
     /// The connection, by its index.
     pub connection: usize,

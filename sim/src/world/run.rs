@@ -152,7 +152,7 @@ impl World {
                 attempts += 1;
                 // An alarm may have been on its way.
                 self.cluster.lift_limits();
-                let op = self.ops.len();
+                let op = self.core.stats().ops_started as usize;
                 self.start(id, request, &Options { timeout: Some(None), ..Options::default() });
                 id += 1;
                 self.advance(end, |world| !world.is_idle());
@@ -169,11 +169,12 @@ impl World {
             }
         }
         self.rest_watches();
+        self.rest_leases();
     }
 
     /// What is started on a closed client ends at once.
     fn start_closed(&mut self) {
-        let op = self.ops.len();
+        let op = self.core.stats().ops_started as usize;
         self.start_asked(u32::MAX, None, Asked::Connect, &Options::default());
         self.advance(self.now + self.script.setup.turn, |world| !world.is_idle());
         if self.violation.is_none() && !matches!(self.ops[op].state, OpState::Taken(Some(_))) {

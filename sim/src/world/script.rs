@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::leasing::LeasePlan;
 use super::watching::WatchPlan;
 use crate::model::Disorder;
 
@@ -87,6 +88,8 @@ pub enum Mix {
     Watch,
     /// Watches and leases of a scripted client.
     Scripted,
+    /// Leases of the core, among its unary operations.
+    Lease,
 }
 
 /// Limits of the cluster so low that they are met, until the faults are over; `None` is etcd's own.
@@ -131,6 +134,12 @@ pub enum Action {
     Watch(WatchPlan),
     /// The client asks for the progress of one of the watches that live then; the scripted client, on this stream.
     AskProgress(usize),
+    /// The client grants a lease that keeps itself alive, or keeps one alive.
+    Lease(LeasePlan),
+    /// Renewals of one of the latest leases are refused from now on.
+    DenyRenewals(u8),
+    /// Somebody else revokes one of the latest leases.
+    RevokeLease(u8),
     /// The client's endpoints become these: bit `n` stands for endpoint `n`.
     SetEndpoints(u8),
     /// The client does not run for this long: nothing is told, no timer fires.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::World;
+use super::leasing;
 use super::network::Happening;
 use super::records::PauseRecord;
 use super::script::{Action, Cut, Fault};
@@ -11,7 +12,10 @@ use crate::rng::mix;
 impl Action {
     /// Whether the client does it, and so not while it does not run.
     pub(crate) fn is_clients(&self) -> bool {
-        matches!(self, Self::Start(..) | Self::Watch(_) | Self::AskProgress(_) | Self::SetEndpoints(_))
+        matches!(
+            self,
+            Self::Start(..) | Self::Watch(_) | Self::Lease(_) | Self::AskProgress(_) | Self::SetEndpoints(_)
+        )
     }
 }
 
@@ -28,10 +32,27 @@ impl World {
         if !matches!(step.action, Action::Start(..) | Action::Watch(_)) {
             self.trace.add(self.since_start(), &step.action);
         }
+        if let Action::Pause(lasting) = step.action {
+            self.trouble_until(self.now + lasting);
+        }
+        match &step.action {
+            Action::Cut(member, _) | Action::GoAway(member, _) => self.trouble_at(Some(*member)),
+            Action::Fault(fault, ..) if !leasing::is_of_cluster(*fault) => {}
+            Action::Start(..)
+            | Action::Watch(_)
+            | Action::AskProgress(_)
+            | Action::Lease(_)
+            | Action::Backup
+            | Action::Compact(_) => {}
+            _ => self.trouble_at(None),
+        }
         match step.action {
             Action::Start(request, options) => self.start(step.id, request, &options),
             Action::Watch(plan) => self.watch(step.id, &plan),
             Action::AskProgress(number) => self.ask_watch(number),
+            Action::Lease(plan) => self.lease(step.id, plan),
+            Action::DenyRenewals(slot) => self.deny_renewals(slot),
+            Action::RevokeLease(slot) => self.revoke_lease(slot),
             Action::SetEndpoints(set) => self.set_endpoints(set),
             Action::Pause(lasting) => self.pause(self.now + lasting),
             Action::Fault(fault, member, lasting) => {
@@ -75,6 +96,7 @@ impl World {
     }
 
     fn afflict(&mut self, fault: Fault, member: usize, until: Instant) {
+        self.trouble_at(Some(member));
         self.faults.push((fault, member, until));
         match fault {
             Fault::Kill => {
@@ -94,6 +116,10 @@ impl World {
     pub(crate) fn mend(&mut self, index: usize) {
         let Action::Fault(fault, member, _) = self.script.steps[index].action else { return };
         let now = self.now;
+        self.trouble_at(Some(member));
+        if leasing::is_of_cluster(fault) {
+            self.trouble_at(None);
+        }
         self.faults.retain(|(_, _, until)| *until > now);
         self.trace.add(self.since_start(), &("mended", fault, member));
         let remains =

@@ -18,6 +18,9 @@ impl World {
     /// The client sends a further message.
     pub(crate) fn send(&mut self, call: usize, message: &Bytes) {
         let message = message.slice(PREFIX..);
+        if self.streams.get(call).is_some_and(|stream| stream.path.ends_with("LeaseKeepAlive")) {
+            self.renewal_asked(&message);
+        }
         self.follow(call, Happening::Message(call, message));
     }
 

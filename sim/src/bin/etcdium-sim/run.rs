@@ -11,8 +11,8 @@ use etcdium_sim::world::{
 
 pub(crate) const USAGE: &str = "etcdium-sim run [option...]: the core in its virtual world, seed by seed
 
-  --mix M      what the seeds are about: unary (the default), watch: watches too, or scripted: watches and leases of a
-               scripted client, without the core
+  --mix M      what the seeds are about: unary (the default), watch: watches too, lease: leases too, or scripted: watches and
+               leases of a scripted client, without the core
   --seeds N    how many seeds to run (default 10,000, or 1 with --seed)
   --seed S     the first seed (default 0)
   --jobs J     threads (default: one per processor)
@@ -60,6 +60,7 @@ impl Args {
                         "unary" => Mix::Unary,
                         "watch" => Mix::Watch,
                         "scripted" => Mix::Scripted,
+                        "lease" => Mix::Lease,
                         _ => return Err(USAGE.into()),
                     }
                 }
@@ -172,6 +173,7 @@ fn flag(mix: Mix) -> &'static str {
         Mix::Unary => "",
         Mix::Watch => " --mix watch",
         Mix::Scripted => " --mix scripted",
+        Mix::Lease => " --mix lease",
     }
 }
 
@@ -251,7 +253,11 @@ fn planted(args: &Args, name: Option<&str>, options: &RunOptions) -> Result<(), 
     for planted in bugs(name)? {
         let mut options = options.clone();
         options.planted = Some(planted);
-        let mix = if planted.is_of_watches() { Mix::Watch } else { Mix::Unary };
+        let mix = match planted {
+            planted if planted.is_of_watches() => Mix::Watch,
+            planted if planted.is_of_leases() => Mix::Lease,
+            _ => Mix::Unary,
+        };
         let campaign = Campaign {
             mix,
             first: args.seed.unwrap_or(0),

@@ -20,7 +20,8 @@ impl Check for Bounds {
         if stats.ops != counts.ops || stats.connections != counts.connections {
             return Err(format!("the driver has {counts:?}, the core {stats:?}"));
         }
-        if stats.in_flight > counts.calls + counts.streams + counts.probes + counts.inquiries {
+        if stats.in_flight > counts.calls + counts.streams + counts.probes + counts.inquiries + counts.leasing
+        {
             return Err(format!("the driver has {counts:?}, the core {stats:?}"));
         }
         // One question a connection, and one about the history.

@@ -29,8 +29,8 @@ impl Check for HasLeader {
                 }
                 !some(false)
             }
-            // A health probe, a stream of renewals, or a question of the core's own.
-            None => matches!(open.method.name(), "LeaseKeepAlive" | "Range"),
+            // A health probe, a stream of renewals, or what the core asks of its own accord.
+            None => matches!(open.method.name(), "LeaseKeepAlive" | "LeaseGrant" | "LeaseRevoke" | "Range"),
         };
         if open.requires_leader() != expected {
             let step = op.map(|op| view.ops[op].id);

@@ -78,6 +78,23 @@ impl Cluster {
         }
     }
 
+    /// From now on renewals of this lease are refused, as to a user without permission on one of its keys.
+    pub fn deny_renewals(&mut self, lease: i64) {
+        self.denied.insert(lease);
+    }
+
+    /// Renewals are refused no more.
+    pub fn allow_renewals(&mut self) {
+        self.denied.clear();
+    }
+
+    /// Somebody else revokes a lease, through the leader.
+    pub fn revoke(&mut self, now: Instant, id: i64) {
+        if let Some(leader) = self.raft.leader() {
+            self.propose(now, leader, Origin::Server, Proposal::Revoke { id });
+        }
+    }
+
     /// Makes room: limits on requests, backlog and space are etcd's own from now on, and no alarm is raised.
     pub fn lift_limits(&mut self) {
         let ClusterConfig { max_request_bytes, max_gap, quota, .. } = ClusterConfig::default();

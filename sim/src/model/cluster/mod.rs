@@ -9,7 +9,7 @@ mod reads;
 mod timers;
 mod watching;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -54,6 +54,8 @@ pub struct Cluster {
     pub(crate) calls: BTreeMap<CallId, Call>,
     pub(crate) lessor: Lessor,
     pub(crate) asks: Asks,
+    /// Leases that may not be renewed.
+    pub(crate) denied: BTreeSet<i64>,
     /// Proposals made to a leader and not committed yet.
     in_flight: VecDeque<InFlight>,
     /// Proposals of members without a leader.
@@ -123,6 +125,7 @@ impl Cluster {
             calls: BTreeMap::new(),
             lessor: Lessor::default(),
             asks: Asks::default(),
+            denied: BTreeSet::new(),
             in_flight: VecDeque::new(),
             blocked: Vec::new(),
             output: VecDeque::new(),

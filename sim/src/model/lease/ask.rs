@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::lessor::Timed;
 use crate::model::cluster::Timer;
 use crate::model::config::{V3_5, V3_7};
-use crate::model::status::{NO_LEADER, TIMEOUT, TIMEOUT_APPLIED_INDEX};
+use crate::model::status::{NO_LEADER, PERMISSION_DENIED, TIMEOUT, TIMEOUT_APPLIED_INDEX};
 use crate::model::{CallId, Cluster, Status};
 
 /// How long a leader waits until it has applied what is committed.
@@ -120,6 +120,9 @@ impl Cluster {
             return timed_out.then_some(Err(TIMEOUT));
         }
         let Some(lease) = self.lessor.get(ask.lease) else { return Some(Ok(None)) };
+        if ask.renew && self.denied.contains(&ask.lease) {
+            return Some(Err(PERMISSION_DENIED));
+        }
         if ask.renew {
             if lease.expiry <= now {
                 // It may still be revoked, or saved by a new leader.

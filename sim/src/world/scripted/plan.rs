@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::model::Disorder;
 use crate::rng::Rng;
+use crate::world::leasing;
 use crate::world::script::{
     Action, Cut, Fault, Mix, Options, Request, Script, Scripted, Setup, Step, StreamSetup,
 };
@@ -22,6 +23,7 @@ impl Script {
         match mix {
             Mix::Unary => Self::generate(seed),
             Mix::Watch => watching::generate(seed),
+            Mix::Lease => leasing::generate(seed),
             Mix::Scripted => {
                 let mut rng = Rng::of(&[seed, 21]);
                 let streams = streams(&mut rng);
