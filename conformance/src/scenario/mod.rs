@@ -19,6 +19,7 @@ mod event_loop;
 mod failure;
 mod front;
 mod kv;
+mod lease;
 mod pause;
 mod request;
 mod rob;
@@ -228,8 +229,11 @@ impl Scenario {
 pub fn all() -> &'static [&'static Scenario] {
     static ALL: OnceLock<Vec<&'static Scenario>> = OnceLock::new();
     ALL.get_or_init(|| {
-        let mut all: Vec<&Scenario> =
-            [kv::CASES, rob::CASES, txn::CASES, watch::CASES].concat().into_iter().flatten().collect();
+        let mut all: Vec<&Scenario> = [kv::CASES, lease::CASES, rob::CASES, txn::CASES, watch::CASES]
+            .concat()
+            .into_iter()
+            .flatten()
+            .collect();
         all.sort_by_key(|case| case.name());
         all
     })

@@ -96,6 +96,7 @@ impl OpRecord {
             epoch: 0,
             committed: 0,
             calls: Vec::new(),
+            got: 0,
             state: OpState::Cancelled,
         }
     }
