@@ -11,6 +11,9 @@ const SEEDS: &str = "20000";
 /// And how many with watches.
 const WATCH_SEEDS: &str = "25000";
 
+/// And how many with leases.
+const LEASE_SEEDS: &str = "25000";
+
 /// And how many of the scripted client's watches and leases.
 const SCRIPTED_SEEDS: &str = "5000";
 
@@ -30,6 +33,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 pub(crate) fn check() -> Outcome {
     seeds(&["--seeds", SEEDS])?;
     seeds(&["--mix", "watch", "--seeds", WATCH_SEEDS])?;
+    seeds(&["--mix", "lease", "--seeds", LEASE_SEEDS])?;
     seeds(&["--mix", "scripted", "--seeds", SCRIPTED_SEEDS])?;
     planted(&["--planted"])
 }

@@ -1,5 +1,6 @@
 //! The simulated world: some seeds, and that runs repeat and shrink.
 
+mod lease;
 mod scripted;
 mod watch;
 
