@@ -262,7 +262,9 @@ impl Subscription {
     pub(crate) fn lost(&mut self, cause: &Error) -> bool {
         self.phase = Phase::Queued;
         #[cfg(etcdium_planted)]
-        if self.planted == Some(crate::Planted::RepeatsAfterResume) && self.next == Some(self.last_event + 1)
+        if self.planted == Some(crate::Planted::RepeatsAfterResume)
+            && self.last_event > 0
+            && self.next == Some(self.last_event + 1)
         {
             self.next = Some(self.last_event);
         }
