@@ -408,6 +408,7 @@ impl Core {
         self.streams_after_replacement();
         self.watches_after_replacement();
         self.leases_after_replacement();
+        self.sweep_timers();
         self.endpoints_changed();
     }
 

@@ -318,3 +318,88 @@ fn an_asker_that_goes_keeps_nobody_waiting() {
     world.request_progress(second);
     assert_eq!(line.asks(&world), 1, "at once");
 }
+
+/// etcd leaves requests for progress without an answer while a watch of the stream starts behind all it has, as one does
+/// that was resumed when nothing has happened since. Found by the simulator.
+#[test]
+fn a_request_is_answered_where_nothing_happened_since_a_watch_was_resumed() {
+    let (mut world, watch, line) = World::watching(of("k"), 10);
+    line.tell(&mut world, &events(1, [11]));
+    assert_eq!(world.revisions(watch), [11]);
+    world.end(line.call, 14, "gone");
+    world.request_progress(watch);
+    let mut line = world.await_line();
+    assert_eq!(line.creation(&world).start_revision, 12);
+    assert_eq!(world.progress_of(watch), None);
+    line.tell(&mut world, &created(2, 11));
+    assert_eq!(world.progress_of(watch), Some(Ok(rev(11))));
+    assert_eq!(world.items(watch), [told(11)]);
+    world.request_progress(watch);
+    assert_eq!(world.progress_of(watch), Some(Ok(rev(11))));
+    // What is known elsewhere to have happened is waited for.
+    let op = world.start(&put("other"), &no_options());
+    let call = world.calls_of("/etcdserverpb.KV/Put")[0];
+    world.answer(call, &put_response(12));
+    world.take(&op).unwrap();
+    world.request_progress(watch);
+    assert_eq!(world.progress_of(watch), None);
+}
+
+/// Found by the simulator.
+#[test]
+fn a_status_that_cannot_be_read_is_asked_for_again() {
+    let (mut world, watch, mut line) = World::watching(of("k"), 10);
+    world.request_progress(watch);
+    let status = world.calls_of("/etcdserverpb.Maintenance/Status")[0];
+    world.head(status);
+    world.data(status, Bytes::from_static(b"\0\0\0\0\x05\x0a\xff\xff\xff\x07"));
+    world.end(status, 0, "");
+    assert_eq!(world.progress_of(watch), None);
+    world.advance_until(|world| !world.calls_of("/etcdserverpb.Maintenance/Status").is_empty());
+    world.tell_version("3.7.3");
+    assert_eq!(line.asks(&world), 1);
+    line.tell(&mut world, &answer(10));
+    assert_eq!(world.progress_of(watch), Some(Ok(rev(10))));
+}
+
+/// Found by the simulator.
+#[test]
+fn a_request_made_before_another_cluster_answered_wants_none_of_the_old_revisions() {
+    let mut world = World::connected(1);
+    let op = world.start(&put("other"), &no_options());
+    world.answer(world.call(), &put_response(50));
+    world.take(&op).unwrap();
+    let watch = world.watch(of("k"));
+    world.request_progress(watch);
+    let mut line = Line::accept(&mut world);
+    line.creation(&world);
+    line.tell(&mut world, &WatchResponse { header: header(0xdead, 7), ..created(1, 7) });
+    world.tell_version("3.7.3");
+    assert_eq!(line.asks(&world), 1);
+    line.tell(&mut world, &WatchResponse { header: header(0xdead, 8), ..answer(8) });
+    assert_eq!(world.progress_of(watch), Some(Ok(rev(8))));
+}
+
+/// Found by the simulator.
+#[test]
+fn a_watch_that_goes_on_by_itself_is_still_asked_for_its_progress() {
+    let mut world = World::connected(1);
+    let slow = world.watch(of("slow"));
+    world.watch(of("other"));
+    world.request_progress(slow);
+    let call = world.watch_calls()[0];
+    world.idle_until(|world| world.reset.contains(&call));
+    world.advance_until(|world| world.watch_calls().len() == 2);
+    let calls = world.watch_calls();
+    let mut lines: Vec<Line> = calls.into_iter().map(|call| Line::on(&mut world, call)).collect();
+    for line in &mut lines {
+        line.confirm_one(&mut world, 5);
+    }
+    world.tell_version("3.7.3");
+    for line in &mut lines {
+        if line.asks(&world) == 1 {
+            line.tell(&mut world, &answer(5));
+        }
+    }
+    assert_eq!(world.progress_of(slow), Some(Ok(rev(5))));
+}
