@@ -14,6 +14,8 @@ pub(in crate::check) struct RevisionGrows {
     seen: BTreeMap<u64, i64>,
     /// How many operations there were when a replacement was told last.
     replaced: usize,
+    /// An answer above what the core knows, which is wrong unless a replacement is about to be told.
+    above: Option<String>,
 }
 
 impl Check for RevisionGrows {
@@ -27,6 +29,7 @@ impl Check for RevisionGrows {
         if let Fact::Told(Event::ClusterReset { cluster, .. }) = fact {
             self.seen.remove(&cluster.get());
             self.replaced = view.ops.len();
+            self.above = None;
         }
         if let Fact::Ended(op, Ok(answer)) = fact {
             // What was answered before a replacement was told may be taken after it.
@@ -36,11 +39,15 @@ impl Check for RevisionGrows {
             let header = answer.header().copied().unwrap_or_default();
             if header.cluster_id == cluster && header.revision > revision {
                 let step = view.ops[*op].id;
-                return Err(format!("step {step} was answered at {}, {revision} is known", header.revision));
+                let how = format!("step {step} was answered at {}, {revision} is known", header.revision);
+                self.above.get_or_insert(how);
             }
         }
         if !matches!(fact, Fact::Drained) {
             return Ok(());
+        }
+        if let Some(how) = self.above.take() {
+            return Err(how);
         }
         let seen = self.seen.entry(cluster).or_default();
         if revision < *seen {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use etcdium_core::ProgressError;
 
-use crate::check::{Check, Fact, View};
+use crate::check::{Check, Fact, Truth, View};
 
 /// The revision that a request for progress is answered with is not below what the core knew when it was asked, nor above
 /// what there is; a restore in between excuses it. Progress is called unsupported only behind a grpc-proxy and by servers
@@ -30,7 +30,9 @@ impl Check for Progress {
         let record = &view.watches[*index];
         let good = match answer {
             Ok(revision) => {
-                let newest = view.truths.current().map_or(0, |truth| truth.revision());
+                // It may have come before a restore.
+                let truths = (record.epoch..=view.truths.epoch()).filter_map(|epoch| view.truths.get(epoch));
+                let newest = truths.map(Truth::revision).max().unwrap_or_default();
                 let within = (asked.known..=newest).contains(&revision.get());
                 within || asked.epoch != view.truths.epoch()
             }

@@ -35,6 +35,8 @@ pub use records::{ProgressRecord, WatchRecord, WatchState};
 const FOLLOWERS: u8 = 4;
 /// How often it is looked whether all is told.
 const LOOK: Duration = Duration::from_millis(100);
+/// Every lease has run out after this time.
+const LEASES: Duration = Duration::from_secs(12);
 /// What the client said has arrived after this time.
 const ARRIVED: Duration = Duration::from_secs(2);
 
@@ -296,6 +298,8 @@ impl World {
                 self.plan_reading(index, Duration::ZERO);
             }
         }
+        // Leases run out meanwhile, and not when all is told.
+        self.advance(self.now + LEASES, |_| true);
         self.wait_for_watches(Self::has_told_events);
         // Servers tell no progress of a watch that was resumed before there is something new.
         self.start(u32::MAX - 1, Request::Put(0, None), &Options::default());
