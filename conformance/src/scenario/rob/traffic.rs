@@ -44,6 +44,8 @@ struct State {
     newest: AtomicI64,
     /// What the record has: nothing is compacted before it is recorded.
     recorded: AtomicI64,
+    /// The highest revision that a watch began at.
+    furthest: AtomicI64,
     writes: AtomicUsize,
     /// Writers stop.
     over: AtomicBool,
@@ -92,7 +94,10 @@ pub(super) async fn run(ctx: Context, mut load: Load) -> Result<(), Failure> {
         killed?;
         compacted?;
         written.into_iter().collect::<Result<(), Failure>>()?;
-        // What every watch waits for.
+        // What every watch waits for, where every watch has begun.
+        while state.newest().get() < state.furthest.load(Ordering::Relaxed) {
+            state.saw(ctx.send(Put::new(ctx.key("more"), "")).timeout(PATIENCE).await?.header.revision);
+        }
         for name in (0..WRITERS).map(key).chain([END.to_owned()]) {
             ctx.send(Put::new(ctx.key(&name), "end")).timeout(PATIENCE).await?;
         }
@@ -188,11 +193,13 @@ async fn watch(
                 break Revision::ZERO;
             }
             if account.told.len() >= items && !state.over.load(Ordering::Relaxed) {
-                break [
+                let start: Revision = [
                     watch.next_revision().unwrap_or(first),
                     (state.newest().get() - KEPT / 2).max(first.get()).into(),
                     (state.newest().get() + 20).into(),
                 ][turn % 3];
+                state.furthest.fetch_max(start.get(), Ordering::Relaxed);
+                break start;
             }
         };
         accounts.push(account);
