@@ -79,4 +79,13 @@ pub(super) struct Counters {
     pub(super) parked: Counter,
     pub(super) progress: Counter,
     pub(super) progress_late: Counter,
+    pub(super) granted: Counter,
+    pub(super) grants_failed: Counter,
+    pub(super) renewed: Counter,
+    pub(super) at_risk: Counter,
+    pub(super) expired: Counter,
+    pub(super) not_found: Counter,
+    pub(super) revoked: Counter,
+    pub(super) left: Counter,
+    pub(super) looked_up: Counter,
 }

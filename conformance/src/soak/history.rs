@@ -71,6 +71,16 @@ impl History {
         Ok(history)
     }
 
+    /// Of these revisions, the first of which is the first of the store.
+    #[cfg(test)]
+    pub(super) fn of(revisions: Vec<Vec<Event>>) -> Result<Self, Failure> {
+        let (mut history, mut state) = (Self { revisions: Vec::new() }, BTreeMap::new());
+        for events in revisions {
+            history.append(&mut state, history.end().next(), events)?;
+        }
+        Ok(history)
+    }
+
     fn append(
         &mut self,
         state: &mut BTreeMap<Bytes, KeyValue>,
@@ -137,5 +147,30 @@ impl History {
             }
         }
         state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(key: &str, revision: i64, create: i64, version: i64) -> Event {
+        let mut pair = KeyValue::new(key.to_owned(), "");
+        pair.mod_revision = revision.into();
+        pair.create_revision = create.into();
+        pair.version = version;
+        Event::new(EventKind::Put, pair, None)
+    }
+
+    #[test]
+    fn a_history_with_a_gap_is_not_believed() {
+        let refused = |revisions: Vec<Vec<Event>>| History::of(revisions).unwrap_err().to_string();
+        let history = History::of(vec![vec![put("a", 2, 2, 1)], vec![put("a", 3, 2, 2)]]).unwrap();
+        assert_eq!(history.end(), Revision::new(3));
+        assert_eq!(history.between(Revision::new(3), Revision::new(9)).count(), 1);
+        assert_eq!(history.between(Revision::new(4), Revision::new(9)).count(), 0);
+        assert!(refused(vec![vec![put("a", 3, 3, 1)]]).contains("an event of 3"));
+        assert!(refused(vec![vec![put("a", 2, 2, 1)], vec![put("a", 3, 2, 3)]]).contains("does not follow"));
+        assert!(refused(vec![vec![put("a", 2, 1, 2)]]).contains("does not follow"));
     }
 }

@@ -4,9 +4,11 @@
 mod findings;
 mod follower;
 mod history;
+mod lease;
 mod party;
 mod place;
 mod plan;
+mod registrar;
 mod summary;
 mod verdict;
 mod watch;
@@ -23,6 +25,7 @@ use self::history::History;
 use self::party::{Invitation, Report};
 use self::place::{Place, signal};
 use self::plan::{KEYS, SPACES, key, last_key};
+use self::registrar::Registrar;
 use crate::chaos::Chaos;
 use crate::etcd::ClusterConfig;
 use crate::scenario::{Failure, Runtime};
@@ -50,6 +53,7 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
     smol::block_on(prepare(&control))?;
 
     let (findings, counters) = (Findings::new(), Counters::default());
+    let registrar = smol::block_on(Registrar::open(&place, &control, &findings))?;
     let ((rest_now, rest), (last_now, last)) = (signal(), signal());
     let invitation = Invitation {
         plan: plan.clone(),
@@ -109,6 +113,8 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
     let caught_up = healed.elapsed();
     let grown = summary::resident().saturating_sub(memory);
     let history = smol::block_on(History::read(&place, &control))?;
+    let accounts: Vec<_> = ended.iter().flat_map(|report| report.accounts.iter().cloned()).collect();
+    smol::block_on(registrar.judge(&place, &control, &accounts, &findings))?;
     control.close();
     judge(&history, &ended, &findings);
     let bound = summary::memory_bound(&ended);

@@ -9,6 +9,7 @@ use etcdium_sim::rng::Rng;
 
 use super::findings::{Counters, Findings};
 use super::follower::{Follower, Mirror};
+use super::lease::{Account, Holder};
 use super::place::{Place, Signal, Task};
 use super::plan::{Plan, ROOT, SPACES, Shape, space};
 use super::watch::{CATCH_UP, Life, Observer};
@@ -20,7 +21,7 @@ const CLEAN: Duration = Duration::from_secs(20);
 /// How often a client is looked at meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long a party may take after the last write, in all.
-pub(super) const END: Duration = Duration::from_secs(300);
+pub(super) const END: Duration = Duration::from_secs(360);
 
 /// What every task of a party has.
 #[derive(Clone)]
@@ -41,6 +42,7 @@ pub(super) struct Report {
     pub(super) lives: Vec<Life>,
     pub(super) mirrors: Vec<Mirror>,
     pub(super) written: Vec<Written>,
+    pub(super) accounts: Vec<Account>,
     pub(super) stats: Stats,
 }
 
@@ -83,7 +85,8 @@ async fn hold(runtime: Runtime, index: usize, invitation: Invitation) -> Result<
     let guest = Guest { place: place.clone(), client: client.clone(), findings, counters, rest, last };
     let cannot = |error| Failure::new(format!("{runtime}: cannot start a task: {error}"));
 
-    let (mut watches, mut followers, mut writers) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut watches, mut followers) = (Vec::new(), Vec::new());
+    let (mut writers, mut holders) = (Vec::new(), Vec::new());
     for number in 0..share(plan.watches, index) {
         let mut rng = Rng::of(&[plan.seed, index as u64, number as u64]);
         let guest = guest.clone();
@@ -102,15 +105,21 @@ async fn hold(runtime: Runtime, index: usize, invitation: Invitation) -> Result<
         let writer = Writer { guest: guest.clone(), rng, number: index * plan.writers + number };
         writers.push(place.spawn(writer.run()).map_err(cannot)?);
     }
+    for number in 0..share(plan.leases, index) {
+        let rng = Rng::of(&[plan.seed, index as u64, number as u64, 2]);
+        let holder = Holder { guest: guest.clone(), rng, number };
+        holders.push(place.spawn(holder.run()).map_err(cannot)?);
+    }
 
     let _ = guest.last.given().await;
-    let deadline = Instant::now() + CATCH_UP * 2;
+    let deadline = Instant::now() + END - CATCH_UP;
     let written = joined(&guest, deadline, "writer", writers).await.concat();
     let lives = joined(&guest, deadline, "watch", watches).await.concat();
     let mirrors = joined(&guest, deadline, "follower", followers).await.concat();
+    let accounts = joined(&guest, deadline, "lease", holders).await.concat();
     let stats = client.stats();
     put_away(&guest).await;
-    Ok(Report { runtime, lives, mirrors, written, stats })
+    Ok(Report { runtime, lives, mirrors, written, accounts, stats })
 }
 
 /// What the tasks give, as far as they end by then.

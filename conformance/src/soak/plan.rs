@@ -10,6 +10,8 @@ use crate::etcd::provision::Request;
 
 /// What every key of a soak begins with.
 pub(super) const ROOT: &str = "soak/";
+/// What the keys of leases begin with.
+pub(super) const LEASES: &str = "soak/lease/";
 /// Groups of keys.
 pub(super) const SPACES: usize = 8;
 /// Keys of a group.
@@ -142,7 +144,7 @@ impl Shape {
             notices: rng.chance(600),
             progress_notify: rng.chance(300),
             max_buffer: match reader {
-                Reader::Slow => 4_000 + rng.index(60_000),
+                Reader::Slow => 20_000 + rng.index(200_000),
                 Reader::Prompt => 1 << 20,
             },
             reader,
@@ -189,6 +191,23 @@ impl Shape {
         }
         let before = event.prev_kv.as_ref().filter(|_| self.prev_kv);
         Some(Event::new(event.kind, event.kv.clone(), before.cloned()))
+    }
+
+    /// Whether it leaves nothing out.
+    #[cfg(test)]
+    pub(super) fn takes_all(&self) -> bool {
+        self.puts && self.deletes
+    }
+
+    /// Whether an event can be what it is said to be, as far as it can be judged by itself.
+    pub(super) fn is_plausible(&self, event: &Event) -> bool {
+        let (now, before) = (&event.kv, event.prev_kv.as_ref());
+        let follows = before.is_none_or(|before| {
+            let version = if event.is_delete() { before.version + 1 } else { now.version };
+            before.key == now.key && before.mod_revision < now.mod_revision && before.version + 1 == version
+        });
+        let had_one = event.is_delete() || event.is_modify();
+        follows && before.is_some() == (had_one && self.prev_kv) && self.keys.contains(&now.key)
     }
 
     /// Whether the last write is among what it tells.

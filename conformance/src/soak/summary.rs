@@ -80,6 +80,27 @@ impl Summary {
             ("disconnected", format!("{} told, {} resumed", c.disconnected.get(), c.resumed.get())),
             ("parked", format!("seen {} times", c.parked.get())),
             (
+                "leases",
+                format!(
+                    "{} granted, {} failed; {} renewals, {} times at risk, {} looked up",
+                    c.granted.get(),
+                    c.grants_failed.get(),
+                    c.renewed.get(),
+                    c.at_risk.get(),
+                    c.looked_up.get()
+                ),
+            ),
+            (
+                "leases ended",
+                format!(
+                    "{} expired, {} not found, {} revoked, {} left",
+                    c.expired.get(),
+                    c.not_found.get(),
+                    c.revoked.get(),
+                    c.left.get()
+                ),
+            ),
+            (
                 "connections",
                 format!(
                     "{} attempts, {} lost, {} calls, {} probes",

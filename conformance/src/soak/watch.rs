@@ -13,13 +13,14 @@ use super::plan::{Reader, Shape};
 const CONFIRMED: Duration = Duration::from_secs(60);
 /// How long a curious watch waits for its progress.
 const CURIOUS: Duration = Duration::from_secs(3);
-/// How long everything may take once all is well again.
-pub(super) const CATCH_UP: Duration = Duration::from_secs(120);
+/// How long it may take to come forward once all is well again: one more item, or the confirmation of a watch.
+pub(super) const CATCH_UP: Duration = Duration::from_secs(60);
 
 /// One revision, as it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) revision: Revision,
+    pub(super) events: usize,
     /// Of all its events, in their order.
     pub(super) digest: u64,
 }
@@ -29,7 +30,7 @@ impl Told {
     pub(super) fn new(revision: Revision, events: &[Event]) -> Self {
         let mut hasher = DefaultHasher::new();
         events.hash(&mut hasher);
-        Self { revision, digest: hasher.finish() }
+        Self { revision, events: events.len(), digest: hasher.finish() }
     }
 }
 
@@ -179,6 +180,9 @@ impl Observer {
                         .findings
                         .add(format!("{}: told of {revision} after {upto} was next", life.name));
                 }
+                for event in events.iter().filter(|event| !self.shape.is_plausible(event)) {
+                    self.guest.findings.add(format!("{}: told of {event:?}", life.name));
+                }
                 life.told.push(Told::new(revision, &events));
                 life.next = revision.next();
             }
@@ -261,15 +265,17 @@ impl Observer {
     async fn finish(&mut self, life: &mut Life, mut watcher: Watcher) -> End {
         let Some(last) = self.guest.last.given().await else { return End::Over };
         let waits = self.shape.sees_last() && self.number % 2 == 0;
-        let deadline = Instant::now() + CATCH_UP;
+        let (mut forward, mut reached) = (Instant::now(), life.next);
         while life.next <= last {
-            if Instant::now() >= deadline {
-                self.guest.findings.add(format!(
-                    "{}: {} is next {CATCH_UP:?} after the last write, which was {last}; it {}",
-                    life.name,
-                    life.next,
-                    if waits { "waited" } else { "asked for progress" },
-                ));
+            if life.next > reached {
+                (forward, reached) = (Instant::now(), life.next);
+            }
+            if forward.elapsed() >= CATCH_UP {
+                let (name, how) = (&life.name, if waits { "waited" } else { "asked for progress" });
+                let what = format!(
+                    "{name}: stands still at {reached} for {CATCH_UP:?}, {last} is the last; it {how}"
+                );
+                self.guest.findings.add(what);
                 return End::Over;
             }
             let step = Duration::from_millis(500);
@@ -286,7 +292,7 @@ impl Observer {
                 if !self.take(life, &watcher, item) {
                     return End::Over;
                 }
-                if life.next > last {
+                if life.next > last || forward.elapsed() >= CATCH_UP {
                     break;
                 }
             }

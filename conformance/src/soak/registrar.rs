@@ -1,0 +1,107 @@
+//! When the server let go of leases: by the deletion of the keys that are tied to them, as seen without a proxy.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use etcdium_client::{Client, WatchItem, Watcher};
+
+use super::findings::Findings;
+use super::lease::{Account, End, LONGEST};
+use super::place::Place;
+use super::plan::LEASES;
+use crate::scenario::Failure;
+
+/// How long the server may take to confirm the watch, and how long it may let a lease live that nobody renews: a new
+/// leader gives every lease its whole time again.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is asked meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Sees the keys of leases go. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Registrar {
+    gone: Arc<Mutex<HashMap<Bytes, Instant>>>,
+}
+
+impl Registrar {
+    /// Begins to look, from now on.
+    pub(super) async fn open(place: &Place, client: &Client, findings: &Findings) -> Result<Self, Failure> {
+        let asked = client.watch(LEASES).prefix().no_puts();
+        let watcher = place.within(PATIENCE, async { asked.await }).await;
+        let watcher = watcher
+            .ok_or_else(|| Failure::new("the watch of leases is not confirmed"))?
+            .map_err(|error| Failure::new(format!("the watch of leases: {error}")))?;
+        let registrar = Self { gone: Arc::default() };
+        let task = registrar.clone().look(watcher, findings.clone());
+        place.spawn(task).map_err(|error| Failure::new(format!("cannot start a task: {error}")))?;
+        Ok(registrar)
+    }
+
+    async fn look(self, mut watcher: Watcher, findings: Findings) {
+        while let Some(item) = watcher.next().await {
+            let seen = Instant::now();
+            match item {
+                Ok(WatchItem::Events { events, .. }) => {
+                    let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+                    for event in events {
+                        gone.insert(Bytes::copy_from_slice(&event.kv.key), seen);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => findings.add(format!("the watch of leases ended: {error}")),
+            }
+        }
+    }
+
+    fn gone(&self, key: &str) -> Option<Instant> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).get(key.as_bytes()).copied()
+    }
+
+    /// Judges what was said of leases. Waits for those that have to expire.
+    pub(super) async fn judge(
+        &self,
+        place: &Place,
+        client: &Client,
+        accounts: &[Account],
+        findings: &Findings,
+    ) -> Result<(), Failure> {
+        let deadline = Instant::now() + LONGEST + PATIENCE;
+        let left = loop {
+            let living = client.leases().timeout(PATIENCE).await?.leases;
+            let left: Vec<&Account> =
+                accounts.iter().filter(|account| living.contains(&account.id)).collect();
+            if left.is_empty() || Instant::now() >= deadline {
+                break left;
+            }
+            place.pause(LOOK_AGAIN).await;
+        };
+        for Account { name, id, end, .. } in left {
+            findings.add(format!("{name}: {end:?}, as the client said; the server still has it ({id})"));
+        }
+        // What the store has no more by now was deleted; it may take a moment to be told here.
+        let expected = |account: &&Account| account.key.is_some();
+        let mut missing: Vec<&Account> = accounts.iter().filter(expected).collect();
+        loop {
+            missing.retain(|account| account.key.as_deref().is_some_and(|key| self.gone(key).is_none()));
+            if missing.is_empty() || Instant::now() >= deadline {
+                break;
+            }
+            place.pause(LOOK_AGAIN).await;
+        }
+        for Account { name, end, .. } in missing {
+            findings.add(format!("{name}: {end:?}, as the client said; the server did not delete its key"));
+        }
+        for account in accounts {
+            let Some(gone) = account.key.as_deref().and_then(|key| self.gone(key)) else { continue };
+            let revoked = matches!(account.end, End::Revoked(at, _) if at <= gone);
+            if let (false, Some(long)) = (revoked, account.until.checked_duration_since(gone)) {
+                let Account { name, end, .. } = account;
+                findings
+                    .add(format!("{name}: said to live until {long:?} after the server let it go; {end:?}"));
+            }
+        }
+        Ok(())
+    }
+}
