@@ -81,6 +81,8 @@ impl GrpcProxy {
             "start".to_owned(),
             format!("--endpoints={}", self.endpoints.join(",")),
             format!("--listen-addr={}", self.address()),
+            // 3.5 and 3.6 call themselves at this address before they serve, and end if that fails.
+            format!("--advertise-client-url={}", self.address()),
             format!("--data-dir={}", self.folder.join("data").display()),
         ];
         {

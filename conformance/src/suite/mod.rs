@@ -313,7 +313,7 @@ mod tests {
         for case in cases {
             let trial = Trial { case, runtime: Runtime::Sim };
             // Those that take long compute much.
-            let seeds = if case.limit > Duration::from_secs(60) { 2 } else { 10 };
+            let seeds = if case.limit > Duration::from_secs(60) { 1 } else { 10 };
             for seed in 0..seeds {
                 let run = || {
                     let simulation = Simulation::new(case.simulated_members(), seed);

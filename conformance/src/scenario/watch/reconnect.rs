@@ -7,7 +7,7 @@ use etcdium_client::{Get, Metadata, Put, Revision, WatchItem};
 use futures_lite::future::zip;
 
 use super::read::{PATIENCE, SILENCE, created, event, expect, item, open, told};
-use crate::proxy::Direction;
+use crate::proxy::{Direction, Flow};
 use crate::scenario::{
     Context, Failure, Need, Scenario, Setup, Subject, Topology, Watching, check, check_eq, describe, join_all,
 };
@@ -53,6 +53,11 @@ pub(super) const CASES: &[Scenario] = &[
         Box::pin(watch_093_cuts(ctx))
     })
     .variant("cuts")
+    .needs(&[Need::Proxy]),
+    Scenario::new("WATCH-093", Topology::OneMember, "the server falls silent", |ctx| {
+        Box::pin(watch_093_silent(ctx))
+    })
+    .variant("silent")
     .needs(&[Need::Proxy]),
 ];
 
@@ -305,4 +310,24 @@ async fn watch_093_cuts(ctx: Context) -> Result<(), Failure> {
         check!(proxy.counts().reset > reset, "not cut after {bytes} bytes");
     }
     Ok(())
+}
+
+/// What the server says vanishes, while the connection stays open: a call that waits finds that out for the watch, too.
+async fn watch_093_silent(ctx: Context) -> Result<(), Failure> {
+    let actors = Actors::new(&ctx)?;
+    let mut watch = open(&ctx, actors.watcher.watch(ctx.key("a")).connection_notices()).await?;
+    let seen = actors.put("a", "before").await?;
+    expect(&ctx, &mut watch, &["PUT a=before"]).await?;
+    ctx.proxy(0)?.set_flow(Direction::ToClient, Flow::Swallow);
+    actors.put("a", "meanwhile").await?;
+    let call = actors.watcher.send(Get::new(ctx.key("a"))).timeout(Duration::from_secs(5));
+    let (told, called) = zip(item(&ctx, &mut watch), call.into_future()).await;
+    match told? {
+        WatchItem::Disconnected { cause } => check!(cause.is_retryable(), "{}", describe(&cause)),
+        other => return Err(Failure::new(format!("expected the loss of the connection, got {other:?}"))),
+    }
+    check!(called.is_err(), "answered by a server that cannot be heard");
+    actors.heal()?;
+    check_eq!(item(&ctx, &mut watch).await?, WatchItem::Resumed { from: seen.next() });
+    expect(&ctx, &mut watch, &["PUT a=meanwhile"]).await
 }
