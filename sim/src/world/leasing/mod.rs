@@ -178,7 +178,9 @@ impl World {
             let Ok(request) = LeaseGrantRequest::decode(message) else { return };
             // What is below etcd's minimum is raised to it.
             let ttl = Duration::from_secs(request.ttl.unsigned_abs().max(2));
-            if self.leasing.known.insert(request.id, Known { ttl, seen: false, denied: false }).is_none() {
+            // A grant may be repeated.
+            if !self.leasing.known.contains_key(&request.id) {
+                self.leasing.known.insert(request.id, Known { ttl, seen: false, denied: false });
                 self.leasing.asked.push(request.id);
             }
         } else if method == KEEP_ALIVE {
