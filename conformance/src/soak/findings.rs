@@ -88,4 +88,5 @@ pub(super) struct Counters {
     pub(super) revoked: Counter,
     pub(super) left: Counter,
     pub(super) looked_up: Counter,
+    pub(super) betrayed: Counter,
 }

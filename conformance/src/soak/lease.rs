@@ -25,6 +25,12 @@ pub(super) struct Account {
     pub(super) key: Option<String>,
     /// The latest time until which it was said to live.
     pub(super) until: Instant,
+    /// Its time to live.
+    ttl: Duration,
+    /// It was revoked behind its keeper's back, at this time or later.
+    pub(super) betrayed: Option<Instant>,
+    /// When that was confirmed.
+    confirmed: Option<Instant>,
     pub(super) end: End,
 }
 
@@ -95,9 +101,7 @@ impl Holder {
             match self.guest.place.within(BOUND, self.grant(ttl, accounts.len())).await {
                 Some(Ok(keeper)) => {
                     self.guest.counters.granted.bump();
-                    if let Some(account) = self.hold(name, accounts.len(), keeper).await {
-                        accounts.push(account);
-                    }
+                    accounts.push(self.hold(name, ttl, accounts.len(), keeper).await);
                 }
                 Some(Err(_)) => {
                     self.guest.counters.grants_failed.bump();
@@ -126,11 +130,18 @@ impl Holder {
         Ok(Keeper::Own(client.lease(ttl).on_drop(then).timeout(TIMEOUT).await?))
     }
 
-    /// Holds one until it is lost, given up, or all is over. Nothing if nothing can be said of it.
-    async fn hold(&mut self, name: String, count: usize, mut keeper: Keeper) -> Option<Account> {
-        let now = Instant::now();
-        let mut account =
-            Account { name, id: keeper.id(), key: None, until: now, end: End::Lost(LeaseLost::Expired) };
+    /// Holds one until it is lost, given up, or all is over.
+    async fn hold(&mut self, name: String, ttl: Duration, count: usize, mut keeper: Keeper) -> Account {
+        let mut account = Account {
+            name,
+            id: keeper.id(),
+            key: None,
+            until: Instant::now(),
+            ttl,
+            betrayed: None,
+            confirmed: None,
+            end: End::Left,
+        };
         let key = format!("{LEASES}{}/{}.{count}", self.guest.place, self.number);
         let put = self.guest.client.put(key.as_str(), "alive").lease(keeper.id()).timeout(TIMEOUT);
         match self.guest.place.within(BOUND, async { put.await }).await {
@@ -156,24 +167,40 @@ impl Holder {
                 Some(state) => {
                     if let Some(end) = self.learn(&mut account, &state) {
                         account.end = end;
-                        return Some(account);
+                        return account;
                     }
                 }
                 None if last.is_given() => {
                     self.check(&mut account, &keeper, BOUND).await;
                     account.end = self.give_up(&mut account, keeper).await;
-                    return Some(account);
+                    return account;
                 }
                 None => {
                     act = self.next_act();
                     if self.rng.chance(400) {
                         self.check(&mut account, &keeper, TIMEOUT).await;
                     }
-                    if self.rng.chance(100) {
+                    if self.rng.chance(50) && account.betrayed.is_none() {
+                        self.betray(&mut account).await;
+                    } else if self.rng.chance(100) {
                         account.end = self.give_up(&mut account, keeper).await;
-                        return Some(account);
+                        return account;
                     }
                 }
+            }
+        }
+    }
+
+    /// Revokes the lease without telling its keeper, which has to find that out.
+    async fn betray(&self, account: &mut Account) {
+        self.guest.counters.betrayed.bump();
+        account.betrayed = Some(Instant::now());
+        let revoke = self.guest.client.revoke(account.id).timeout(TIMEOUT);
+        match self.guest.place.within(BOUND, async { revoke.await }).await {
+            Some(Ok(_)) => account.confirmed = Some(Instant::now()),
+            Some(Err(_)) => {}
+            None => {
+                self.guest.findings.add(format!("{}: revoked without an answer or an error", account.name))
             }
         }
     }
@@ -192,6 +219,11 @@ impl Holder {
         }
         if let Some(until) = until(state) {
             account.until = account.until.max(until);
+            // A renewal that was sent after the end was confirmed cannot have been answered like that.
+            if account.confirmed.is_some_and(|confirmed| until > confirmed + account.ttl) {
+                self.guest.findings.add(format!("{}: renewed after it was revoked", account.name));
+                return Some(End::Left);
+            }
             return None;
         }
         let LeaseState::Lost { reason } = state else {
@@ -224,7 +256,7 @@ impl Holder {
                 self.guest.counters.looked_up.bump();
                 let early = said.checked_duration_since(Instant::now()).filter(|early| !early.is_zero());
                 match (answer.lease, early) {
-                    (None, Some(early)) => {
+                    (None, Some(early)) if account.betrayed.is_none() => {
                         let what = format!(
                             "{name}: the server has let it go {early:?} before the time it was said to live until"
                         );
@@ -236,7 +268,7 @@ impl Holder {
                             self.guest.findings.add(format!("{name}: lives without its key: {lease:?}"));
                         }
                     }
-                    (_, None) => {}
+                    (None, _) | (_, None) => {}
                 }
             }
             // Out of reach.

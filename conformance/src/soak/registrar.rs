@@ -95,7 +95,8 @@ impl Registrar {
         }
         for account in accounts {
             let Some(gone) = account.key.as_deref().and_then(|key| self.gone(key)) else { continue };
-            let revoked = matches!(account.end, End::Revoked(at, _) if at <= gone);
+            let revoked = matches!(account.end, End::Revoked(at, _) if at <= gone)
+                || account.betrayed.is_some_and(|at| at <= gone);
             if let (false, Some(long)) = (revoked, account.until.checked_duration_since(gone)) {
                 let Account { name, end, .. } = account;
                 findings

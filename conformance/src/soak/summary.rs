@@ -93,11 +93,12 @@ impl Summary {
             (
                 "leases ended",
                 format!(
-                    "{} expired, {} not found, {} revoked, {} left",
+                    "{} expired, {} not found, {} revoked, {} left; {} revoked by others",
                     c.expired.get(),
                     c.not_found.get(),
                     c.revoked.get(),
-                    c.left.get()
+                    c.left.get(),
+                    c.betrayed.get()
                 ),
             ),
             (

@@ -73,9 +73,11 @@ impl Observer {
         let mut from = match self.rng.below(3) {
             0 => Revision::ZERO,
             1 => Revision::new(1),
-            _ => Revision::new(
-                1 + self.rng.below(1 + self.guest.client.revision().get().cast_unsigned()).cast_signed(),
-            ),
+            // From one of those that there are, or the first that there will be.
+            _ => {
+                let known = u64::try_from(self.guest.client.revision().get()).unwrap_or_default();
+                Revision::new(1 + i64::try_from(self.rng.below(1 + known)).unwrap_or_default())
+            }
         };
         loop {
             let name = format!(
@@ -147,14 +149,12 @@ impl Observer {
                 None
             };
             let turn = futures_lite::future::or(item, futures_lite::future::or(signal, time)).await;
-            match turn {
-                Some(item) => {
-                    if !self.take(life, &watcher, item) {
-                        return End::Over;
-                    }
+            if let Some(item) = turn {
+                if !self.take(life, &watcher, item) {
+                    return End::Over;
                 }
-                None if last.is_given() => return self.finish(life, watcher).await,
-                None => {}
+            } else if last.is_given() {
+                return self.finish(life, watcher).await;
             }
         }
     }
@@ -262,7 +262,7 @@ impl Observer {
     }
 
     /// Reads up to the last write: by itself if it can see that, else by asking how far it is.
-    async fn finish(&mut self, life: &mut Life, mut watcher: Watcher) -> End {
+    async fn finish(&self, life: &mut Life, mut watcher: Watcher) -> End {
         let Some(last) = self.guest.last.given().await else { return End::Over };
         let waits = self.shape.sees_last() && self.number % 2 == 0;
         let (mut forward, mut reached) = (Instant::now(), life.next);
