@@ -9,6 +9,7 @@
 mod plan;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -179,8 +180,8 @@ impl World {
             // What is below etcd's minimum is raised to it.
             let ttl = Duration::from_secs(request.ttl.unsigned_abs().max(2));
             // A grant may be repeated.
-            if !self.leasing.known.contains_key(&request.id) {
-                self.leasing.known.insert(request.id, Known { ttl, seen: false, denied: false });
+            if let Entry::Vacant(unknown) = self.leasing.known.entry(request.id) {
+                unknown.insert(Known { ttl, seen: false, denied: false });
                 self.leasing.asked.push(request.id);
             }
         } else if method == KEEP_ALIVE {
