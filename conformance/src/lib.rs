@@ -5,7 +5,8 @@
 //! * [`etcd`] provides server binaries and starts real clusters of them.
 //! * [`proxy`] stands between clients and servers and breaks connections.
 //! * [`scenario`] holds the cases, each written once for every runtime.
-//! * [`suite`] runs them, for the test target `live` and for the program `etcdium-conformance`.
+//! * [`soak`] has watches, leases and writers run under chaos, and judges what they were told by the servers' history.
+//! * [`suite`] runs the cases, for the test target `live` and for the program `etcdium-conformance`.
 
 #![forbid(unsafe_code)]
 
