@@ -6,6 +6,8 @@ use std::time::Instant;
 
 /// Findings that are kept; more are counted.
 const KEPT: usize = 100;
+/// Characters of a finding that are kept: values may be long.
+const LENGTH: usize = 1_000;
 
 /// Broken promises, in the order they were found. Clones are the same.
 #[derive(Clone, Debug)]
@@ -25,7 +27,8 @@ impl Findings {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.1 += 1;
         if inner.0.len() < KEPT {
-            inner.0.push(format!("[{at:.3} s] {}", what.into()));
+            let what: String = what.into().chars().take(LENGTH).collect();
+            inner.0.push(format!("[{at:.3} s] {what}"));
         }
     }
 
@@ -79,6 +82,8 @@ pub(super) struct Counters {
     pub(super) parked: Counter,
     pub(super) progress: Counter,
     pub(super) progress_late: Counter,
+    /// Revisions without the pairs before.
+    pub(super) bare: Counter,
     pub(super) granted: Counter,
     pub(super) grants_failed: Counter,
     pub(super) renewed: Counter,

@@ -30,6 +30,8 @@ pub(super) struct Guest {
     pub(super) client: Client,
     pub(super) findings: Findings,
     pub(super) counters: Counters,
+    /// The servers can tell the progress of watches.
+    pub(super) progress: bool,
     /// Writers end, and nothing is made again.
     pub(super) rest: Signal<()>,
     /// The last write was made, at this revision, and all is well.
@@ -53,6 +55,8 @@ pub(super) struct Invitation {
     pub(super) endpoints: Vec<String>,
     pub(super) findings: Findings,
     pub(super) counters: Counters,
+    /// The servers can tell the progress of watches.
+    pub(super) progress: bool,
     pub(super) rest: Signal<()>,
     pub(super) last: Signal<Revision>,
 }
@@ -79,10 +83,11 @@ fn share(total: usize, index: usize) -> usize {
 }
 
 async fn hold(runtime: Runtime, index: usize, invitation: Invitation) -> Result<Report, Failure> {
-    let Invitation { plan, endpoints, findings, counters, rest, last } = invitation;
+    let Invitation { plan, endpoints, findings, counters, progress, rest, last } = invitation;
     let place = Place::on(runtime);
     let client = place.client(endpoints.as_slice(), plan.seed ^ index as u64)?;
-    let guest = Guest { place: place.clone(), client: client.clone(), findings, counters, rest, last };
+    let guest =
+        Guest { place: place.clone(), client: client.clone(), findings, counters, progress, rest, last };
     let cannot = |error| Failure::new(format!("{runtime}: cannot start a task: {error}"));
 
     let (mut watches, mut followers) = (Vec::new(), Vec::new());

@@ -199,15 +199,15 @@ impl Shape {
         self.puts && self.deletes
     }
 
-    /// Whether an event can be what it is said to be, as far as it can be judged by itself.
+    /// Whether an event can be what it is said to be, as far as it can be judged by itself. That the pair before is
+    /// missing is left to the verdict.
     pub(super) fn is_plausible(&self, event: &Event) -> bool {
-        let (now, before) = (&event.kv, event.prev_kv.as_ref());
-        let follows = before.is_none_or(|before| {
-            let version = if event.is_delete() { before.version + 1 } else { now.version };
-            before.key == now.key && before.mod_revision < now.mod_revision && before.version + 1 == version
+        let now = &event.kv;
+        let follows = event.prev_kv.as_ref().is_none_or(|before| {
+            let version = if event.is_delete() { before.version } else { now.version - 1 };
+            before.key == now.key && before.mod_revision < now.mod_revision && before.version == version
         });
-        let had_one = event.is_delete() || event.is_modify();
-        follows && before.is_some() == (had_one && self.prev_kv) && self.keys.contains(&now.key)
+        follows && (self.prev_kv || event.prev_kv.is_none()) && self.keys.contains(&now.key)
     }
 
     /// Whether the last write is among what it tells.

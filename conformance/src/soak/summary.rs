@@ -64,7 +64,15 @@ impl Summary {
                 ),
             ),
             ("history", format!("{} revisions, {} events", facts.revisions, facts.history)),
-            ("told", format!("{} revisions, {} events", c.revisions.get(), c.events.get())),
+            (
+                "told",
+                format!(
+                    "{} revisions, {} events; {} revisions without the pairs before (etcd's)",
+                    c.revisions.get(),
+                    c.events.get(),
+                    c.bare.get()
+                ),
+            ),
             (
                 "watches",
                 format!(

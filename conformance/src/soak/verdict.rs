@@ -12,8 +12,13 @@ use super::history::{History, digest};
 use super::watch::{Life, Told};
 use super::writer::{Said, Tag, Written};
 
-/// Judges what a watch told. It has to be all that there was from its start up to where it came.
-pub(super) fn judge_life(history: &History, life: &Life, findings: &Findings) {
+/// Judges what a watch told. It has to be all that there was from its start up to where it came. Gives the number of
+/// revisions that came without the pairs before although these were asked for.
+///
+/// That is etcd's: it makes a watch and sets its `prev_kv` afterwards (`recvLoop` in `etcdserver/api/v3rpc/watch.go`), so that
+/// what it sends in between has none. A watch that was parked or lost its stream is made again, too.
+pub(super) fn judge_life(history: &History, life: &Life, findings: &Findings) -> u64 {
+    let mut bare = 0;
     let mut expected = expectation(history, life);
     let mut told = life.told.iter();
     let mut marks = life.progress.iter().peekable();
@@ -27,10 +32,14 @@ pub(super) fn judge_life(history: &History, life: &Life, findings: &Findings) {
             }
         }
         let difference = match (wanted, got) {
-            (None, None) => return,
+            (None, None) => return bare,
             (Some((revision, events)), Some(got)) => {
                 let right = Told::new(revision, &events);
                 if right == *got {
+                    continue;
+                }
+                if is_bare(revision, &events, got) {
+                    bare += 1;
                     continue;
                 }
                 match got.revision == revision {
@@ -50,8 +59,16 @@ pub(super) fn judge_life(history: &History, life: &Life, findings: &Findings) {
         findings.add(format!(
             "{name}: as number {number} of {count} after its start at {start} it told {difference}"
         ));
-        return;
+        return bare;
     }
+    bare
+}
+
+/// Whether this is what was told, without any pair before.
+fn is_bare(revision: Revision, events: &[Event], got: &Told) -> bool {
+    let mut events = events.to_vec();
+    events.iter_mut().for_each(|event| event.prev_kv = None);
+    Told::new(revision, &events) == *got
 }
 
 /// What was told in place of these events, as far as it can be guessed.
@@ -212,6 +229,14 @@ mod tests {
         life
     }
 
+    /// The same, but that the pairs before are missing once.
+    fn bare_at(mut life: Life, history: &History, number: usize) -> Life {
+        let (revision, mut events) = expectation(history, &life).nth(number).unwrap();
+        events.iter_mut().for_each(|event| event.prev_kv = None);
+        life.told[number] = Told::new(revision, &events);
+        life
+    }
+
     fn findings(judge: impl FnOnce(&Findings)) -> Vec<String> {
         let findings = Findings::new();
         judge(&findings);
@@ -221,7 +246,7 @@ mod tests {
     #[test]
     fn a_watch_that_told_all_is_right_and_each_mistake_is_found() {
         let history = history();
-        let found = |life: &Life| findings(|findings| judge_life(&history, life, findings));
+        let found = |life: &Life| findings(|findings| assert_eq!(judge_life(&history, life, findings), 0));
         let right = life(&history);
         assert_eq!(right.told.len(), 4);
         assert_eq!(found(&right), [""; 0]);
@@ -242,7 +267,9 @@ mod tests {
             let found = found(&wrong);
             assert!(found.len() == 1 && found[0].contains(what), "{what}: {found:?}");
         }
-        let mut fine = right;
+        let (bare, mut fine) = (right.clone(), right);
+        let judged = |life: &Life| judge_life(&history, life, &Findings::new());
+        assert_eq!(judged(&bare_at(bare, &history, 1)), 1);
         fine.progress = vec![(Revision::new(4), 2), (Revision::new(6), 4), (Revision::new(9), 4)];
         assert_eq!(found(&fine), [""; 0]);
     }

@@ -16,6 +16,9 @@ const CURIOUS: Duration = Duration::from_secs(3);
 /// How long it may take to come forward once all is well again: one more item, or the confirmation of a watch.
 pub(super) const CATCH_UP: Duration = Duration::from_secs(60);
 
+/// How long a watch that cannot be asked for its progress has to be silent to be taken for done.
+const QUIET: Duration = Duration::from_secs(10);
+
 /// One revision, as it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Told {
@@ -247,6 +250,7 @@ impl Observer {
             }
             Some(Ok(_)) => {}
             Some(Err(ProgressError::Behind)) => self.guest.counters.parked.bump(),
+            Some(Err(ProgressError::Unsupported)) if !self.guest.progress => {}
             Some(Err(error)) => self.guest.findings.add(format!("{name}: asked for progress: {error}")),
             None => self.guest.counters.progress_late.bump(),
         }
@@ -282,6 +286,9 @@ impl Observer {
             if !waits {
                 match self.guest.place.within(step, watcher.request_progress()).await {
                     None | Some(Ok(_) | Err(ProgressError::Behind)) => {}
+                    Some(Err(ProgressError::Unsupported)) if !self.guest.progress => {
+                        return self.come_to_rest(life, watcher, last).await;
+                    }
                     Some(Err(error)) => {
                         self.guest.findings.add(format!("{}: progress at the end: {error}", life.name));
                         return End::Over;
@@ -299,6 +306,22 @@ impl Observer {
         }
         if self.number % 3 == 0 && self.guest.place.within(CONFIRMED, watcher.cancel()).await.is_none() {
             self.guest.findings.add(format!("{}: not cancelled within {CONFIRMED:?}", life.name));
+        }
+        End::Over
+    }
+
+    /// Reads until nothing comes any more, where that is the only way to know.
+    async fn come_to_rest(&self, life: &mut Life, mut watcher: Watcher, last: Revision) -> End {
+        while life.next <= last {
+            match self.guest.place.within(QUIET, watcher.next()).await {
+                Some(item) => {
+                    if !self.take(life, &watcher, item) {
+                        return End::Over;
+                    }
+                }
+                // Everything is told, it says by that.
+                None => life.next = last.next(),
+            }
         }
         End::Over
     }
