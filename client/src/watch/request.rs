@@ -87,6 +87,10 @@ impl Watch {
     }
 
     /// Events carry the pair as it was before, in [`Event::prev_kv`](crate::Event::prev_kv).
+    ///
+    /// etcd itself may leave it out of the first events of a watch that begins in the past, or goes on after a broken
+    /// connection: it registers the watch before it notes what was asked for (`recvLoop`, `sendLoop` in
+    /// server/etcdserver/api/v3rpc/watch.go, 3.5 to 3.7).
     pub fn prev_kv(self) -> Self {
         self.set(WatchRequest::prev_kv)
     }

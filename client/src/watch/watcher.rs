@@ -104,8 +104,8 @@ impl Watcher {
     /// here, at least the highest revision the client knew when it asked. The same is given in-band, as
     /// [`WatchItem::Progress`](crate::WatchItem::Progress).
     ///
-    /// A server says nothing as long as any watch of the stream is behind, so it is asked until it answers. Read on
-    /// meanwhile where the watch may have much to tell: a watch whose buffer is full cannot come forward.
+    /// A server says nothing as long as any watch of the stream is behind, so it is asked until it answers. What comes
+    /// meanwhile is buffered; a watch whose buffer is full cannot come forward, and says so.
     ///
     /// # Errors
     /// [`ProgressError::Unsupported`] behind etcd's grpc-proxy and on servers before 3.4.25 and 3.5.8,
