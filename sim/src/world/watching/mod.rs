@@ -70,7 +70,9 @@ impl World {
         self.look_at_truth();
         let index = self.watching.records.len();
         let spec = spec(plan, from, self.cluster.committed_revision());
-        let place = plan.how.endpoint.and_then(|endpoint| self.places.get(usize::from(endpoint)));
+        // One that follows another may go anywhere: by then nobody looks whether its endpoint is any good.
+        let endpoint = plan.how.endpoint.filter(|_| from.is_none());
+        let place = endpoint.and_then(|endpoint| self.places.get(usize::from(endpoint)));
         let pinned = place.and_then(|place| self.core.endpoint_key(&place.address));
         let mut request = request(plan, &spec);
         if let Some(pinned) = pinned {
@@ -152,9 +154,12 @@ impl World {
             .filter(|index| self.watching.records[*index].is_live())
             .collect();
         let Some(&index) = live.get(number % live.len().max(1)) else { return };
+        // What it knows of a cluster that was replaced it forgets with the first answer of the other.
+        let here = self.core.cluster().is_none_or(|cluster| cluster.get() == self.cluster.cluster_id());
+        let known = if here { self.core.revision().get() } else { 0 };
         let asked = ProgressRecord {
             at: self.now,
-            known: self.core.revision().get().min(self.cluster.committed_revision()),
+            known: known.min(self.cluster.committed_revision()),
             epoch: self.watching.truths.epoch(),
         };
         let record = &mut self.watching.records[index];
