@@ -75,6 +75,10 @@ struct Known {
     seen: bool,
     /// Its renewals are refused.
     denied: bool,
+    /// When it was asked for last.
+    asked: Instant,
+    /// It was granted, and lives so long at least: a leader that lags may still count by a lease of this id that was revoked.
+    granted: Option<Instant>,
 }
 
 impl Leasing {
@@ -180,9 +184,13 @@ impl World {
             // What is below etcd's minimum is raised to it.
             let ttl = Duration::from_secs(request.ttl.unsigned_abs().max(2));
             // A grant may be repeated.
-            if let Entry::Vacant(unknown) = self.leasing.known.entry(request.id) {
-                unknown.insert(Known { ttl, seen: false, denied: false });
-                self.leasing.asked.push(request.id);
+            match self.leasing.known.entry(request.id) {
+                Entry::Vacant(unknown) => {
+                    let asked = self.now;
+                    unknown.insert(Known { ttl, seen: false, denied: false, asked, granted: None });
+                    self.leasing.asked.push(request.id);
+                }
+                Entry::Occupied(mut known) => known.get_mut().asked = self.now,
             }
         } else if method == KEEP_ALIVE {
             self.renewal_asked(&message);
@@ -209,6 +217,11 @@ impl World {
             if let Ok(request) = LeaseGrantRequest::decode(there.clone()) {
                 self.learn_leases();
                 self.promised(request.id, None);
+                let expiry = self.cluster.lease_expiry(request.id);
+                if let Some(known) = self.leasing.known.get_mut(&request.id) {
+                    known.granted = Some(known.asked + known.ttl);
+                    self.leasing.checker.observe(request.id, expiry.max(known.granted));
+                }
             }
         } else if path.ends_with(KEEP_ALIVE) {
             if let Ok(answer) = LeaseKeepAliveResponse::decode(said.clone()) {
@@ -234,12 +247,13 @@ impl World {
         for (lease, known) in &mut self.leasing.known {
             let (expiry, exists) = (self.cluster.lease_expiry(*lease), self.cluster.has_lease(*lease));
             if expiry.is_some() {
-                self.leasing.checker.observe(*lease, expiry);
+                self.leasing.checker.observe(*lease, expiry.max(known.granted));
             } else if exists && !known.seen {
                 // The leader has yet to apply the grant, and counts from then.
                 self.leasing.checker.observe(*lease, Some(self.now + known.ttl));
             }
             if !exists {
+                known.granted = None;
                 self.leasing.checker.observe(*lease, None);
             }
             known.seen |= exists;
