@@ -77,7 +77,7 @@ struct Known {
     denied: bool,
     /// When it was asked for last.
     asked: Instant,
-    /// It was granted, and lives so long at least: a leader that lags may still count by a lease of this id that was revoked.
+    /// It was granted or renewed, and lives so long at least: a leader that lags may still count by a lease of this id that was revoked.
     granted: Option<Instant>,
 }
 
@@ -219,7 +219,7 @@ impl World {
                 self.promised(request.id, None);
                 let expiry = self.cluster.lease_expiry(request.id);
                 if let Some(known) = self.leasing.known.get_mut(&request.id) {
-                    known.granted = Some(known.asked + known.ttl);
+                    known.granted = known.granted.max(Some(known.asked + known.ttl));
                     self.leasing.checker.observe(request.id, expiry.max(known.granted));
                 }
             }
@@ -239,7 +239,8 @@ impl World {
             _ => return,
         };
         known.seen = true;
-        self.leasing.checker.observe(lease, Some(self.now + ttl));
+        known.granted = known.granted.max(Some(self.now + ttl));
+        self.leasing.checker.observe(lease, known.granted);
     }
 
     /// The checker learns what the server has.
@@ -247,7 +248,8 @@ impl World {
         for (lease, known) in &mut self.leasing.known {
             let (expiry, exists) = (self.cluster.lease_expiry(*lease), self.cluster.has_lease(*lease));
             if expiry.is_some() {
-                self.leasing.checker.observe(*lease, expiry.max(known.granted));
+                known.granted = known.granted.max(expiry);
+                self.leasing.checker.observe(*lease, known.granted);
             } else if exists && !known.seen {
                 // The leader has yet to apply the grant, and counts from then.
                 self.leasing.checker.observe(*lease, Some(self.now + known.ttl));
