@@ -261,7 +261,7 @@ fn planted(args: &Args, name: Option<&str>, options: &RunOptions) -> Result<(), 
         let campaign = Campaign {
             mix,
             first: args.seed.unwrap_or(0),
-            seeds: args.seeds.unwrap_or(20_000),
+            seeds: args.seeds.unwrap_or(60_000),
             jobs: 1,
             twice_every: 0,
             stop_after: 1,
