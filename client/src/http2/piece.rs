@@ -89,6 +89,8 @@ fn rehearse() -> Option<bool> {
     let _ = Pin::new(&mut dispatch).poll(cx);
     let _ = line.poll(cx);
     let passes = wire.buffers().unwritten().ends_with(FRAME);
+    // What was handed over last owns the spawner, which owns it.
+    spawner.take(&mut futures);
     Some(passes)
 }
 

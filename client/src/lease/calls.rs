@@ -185,7 +185,7 @@ impl<C> TimeToLive<C> {
         Self { request: LeaseTimeToLiveRequest { id: lease.get(), keys: false }, options }
     }
 
-    /// Also returns the keys tied to the lease in [`LeaseInfo::keys`].
+    /// Also returns the keys tied to the lease in [`LeaseInfo::keys`](crate::LeaseInfo::keys).
     pub fn keys(mut self) -> Self {
         self.request.keys = true;
         self

@@ -11,7 +11,7 @@ use etcdium_proto::etcdserverpb::{
 use crate::ResponseHeader;
 use crate::response::{count, unreadable};
 
-/// The answer to a [`Grant`].
+/// The answer to a [`Grant`](crate::Grant).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GrantResponse {
@@ -38,7 +38,7 @@ impl TryFrom<LeaseGrantResponse> for GrantResponse {
     }
 }
 
-/// The answer to a [`Revoke`].
+/// The answer to a [`Revoke`](crate::Revoke).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RevokeResponse {
@@ -61,7 +61,7 @@ impl TryFrom<LeaseRevokeResponse> for RevokeResponse {
     }
 }
 
-/// The answer to a [`TimeToLive`].
+/// The answer to a [`TimeToLive`](crate::TimeToLive).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimeToLiveResponse {
@@ -117,7 +117,7 @@ impl TryFrom<LeaseTimeToLiveResponse> for TimeToLiveResponse {
     }
 }
 
-/// The answer to a [`Leases`].
+/// The answer to a [`Leases`](crate::Leases).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LeasesResponse {
