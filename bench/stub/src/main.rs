@@ -48,9 +48,11 @@ fn main() -> Result<(), Error> {
             other => return Err(format!("unknown argument {other:?}").into()),
         }
     }
-    // Without the processor's pause instruction, which would let a hypervisor take the CPU away.
-    for turn in (0_u64..).take_while(|_| spin) {
-        std::hint::black_box(turn);
+    // Without the processor's pause instruction, which would let a hypervisor take the CPU away. Newer kernels do not
+    // interrupt a program on another CPU for whoever wakes there: they wait for its next system call, or for the tick, which
+    // may be 4 ms away. So this one makes system calls all the time.
+    while spin {
+        std::thread::yield_now();
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     println!("listening {}", listener.local_addr()?);
