@@ -8,7 +8,7 @@ const HELP: &str = "\
 cargo xtask bench [--quick] [--strict] [--callgrind] [--no-spin] [--json FILE] [--reps N]
                   [--client NAME]... [--workload LOAD]... [--concurrency N]... [--etcd PROGRAM]
 
---quick        fewer calls and repetitions; under five minutes
+--quick        fewer calls and repetitions; about four minutes
 --strict       fail when a bar is missed
 --callgrind    print instructions per call instead, where valgrind exists
 --no-spin      let the stub's CPU fall asleep
