@@ -102,7 +102,7 @@ impl Watcher {
 
     /// Asks how far the watch has come: the answer is a revision up to which every event is in what was or can be read from
     /// here, at least the highest revision the client knew when it asked. The same is given in-band, as
-    /// [`WatchItem::Progress`](crate::WatchItem::Progress).
+    /// [`WatchItem::Progress`](crate::WatchItem::Progress), unless the watch begins with what has not happened yet.
     ///
     /// A server says nothing as long as any watch of the stream is behind, so it is asked until it answers. What comes
     /// meanwhile is buffered; a watch whose buffer is full cannot come forward, and says so.

@@ -1,37 +1,28 @@
-//! The streams of watches: opened, filled with creations, read, replaced. One per hub at a time.
+//! The streams of watches: opened, filled with creations, read. One per hub at a time. How they are replaced stands in
+//! `hub_loss`, what is asked on them of progress in `progress`.
 
 use bytes::Bytes;
 use etcdium_proto::etcdserverpb::watch_request::RequestUnion;
 use etcdium_proto::etcdserverpb::{
-    ResponseHeader, WatchCancelRequest, WatchProgressRequest, WatchRequest as WatchMessage, WatchResponse,
+    ResponseHeader, WatchCancelRequest, WatchRequest as WatchMessage, WatchResponse,
 };
 use etcdium_proto::streams::Watch;
 use prost::Message;
 
 use super::streams::OwnSettings;
 use super::{Core, Timer, after};
-use crate::backoff::Backoff;
 use crate::key::HubKey;
 use crate::revision::peek_watch_id;
 use crate::stream::Reader;
 use crate::trace::event;
-use crate::watch::hub::{ANSWER, Creation, Hub, HubPhase, Ids, Lane, Line};
+use crate::watch::WatchErrorKind;
+use crate::watch::hub::{ANSWER, Creation, Hub, HubPhase, Line};
 use crate::watch::refusal::{self, Refusal};
 use crate::watch::subscription::{Phase, Received, Subscription};
-use crate::watch::{ProgressError, WatchErrorKind};
-use crate::{ConnectionKey, Error, ErrorKind, Outcome, ProtocolError, Revision, StreamKey, WatchKey};
+use crate::{Error, ErrorKind, Outcome, ProtocolError, Revision, StreamKey, WatchKey};
 
 /// How many watches nobody knows a stream may name before it is given up.
 const STRANGERS: usize = 1_024;
-
-/// What becomes of the stream of a hub that is cut off from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
-    /// It is reset.
-    Reset,
-    /// It is over already.
-    Over,
-}
 
 impl Core {
     /// Moves a hub on: opens its stream if it has something to say, and creates watches as far as the stream allows.
@@ -377,109 +368,8 @@ impl Core {
         }
     }
 
-    /// The stream of a hub is over.
-    pub(super) fn hub_lost(&mut self, key: HubKey, stream: StreamKey, result: Result<(), Error>) {
-        if self.hubs.get(key).and_then(Hub::line).is_none_or(|line| line.stream != stream) {
-            return;
-        }
-        let error = match result {
-            Err(error) => error,
-            Ok(()) => Error::new(ErrorKind::Unavailable, Outcome::NotApplied)
-                .with_message("the server ended the stream"),
-        };
-        event!(DEBUG, "a stream of watches is over", hub = key, error = error);
-        self.cut_hub(key, &error, Cut::Over);
-        match refusal::of_error(&error) {
-            Refusal::Final(kind) => self.end_all(key, &kind),
-            Refusal::Passing => self.back_off_hub(key),
-        }
-    }
-
-    /// Gives up the stream of a hub, since the server broke the protocol on it or does not answer, and opens another
-    /// one after a while.
-    pub(super) fn restart(&mut self, key: HubKey, error: Error) {
-        event!(WARN, "a stream of watches is given up", hub = key, error = error);
-        self.cut_hub(key, &error, Cut::Reset);
-        self.back_off_hub(key);
-    }
-
-    /// Hubs leave a connection that goes away, before it breaks under them.
-    pub(super) fn hubs_leave(&mut self, connection: ConnectionKey) {
-        let on_it = |hub: &Hub| hub.line().is_some_and(|line| line.connection == connection);
-        let hubs: Vec<HubKey> = self.hubs.iter().filter(|(_, hub)| on_it(hub)).map(|(key, _)| key).collect();
-        for key in hubs {
-            let error = Error::new(ErrorKind::Unavailable, Outcome::NotApplied)
-                .with_message("the connection is going away");
-            self.restart(key, error);
-        }
-        self.forget_version(connection);
-    }
-
-    /// Takes a hub off its stream: its watches wait to be created again.
-    pub(super) fn cut_hub(&mut self, key: HubKey, error: &Error, cut: Cut) {
-        let Some(hub) = self.hubs.get_mut(key) else { return };
-        let line = match core::mem::replace(&mut hub.phase, HubPhase::Idle) {
-            HubPhase::Open(line) => line,
-            other => {
-                hub.phase = other;
-                return;
-            }
-        };
-        hub.avoid = Some(line.endpoint);
-        if line.confirmed && self.now.saturating_duration_since(line.since) >= self.config.retry.cap {
-            // It lasted. One that breaks as soon as it is open is no success.
-            hub.backoff.reset();
-        }
-        if cut == Cut::Reset {
-            self.drop_stream(line.stream);
-        }
-        let creating = line.creating.iter().filter_map(|creation| creation.watch);
-        for watch in line.live.values().copied().chain(creating) {
-            let Some(state) = self.watches.get_mut(watch) else { continue };
-            let over = match state.phase {
-                Phase::Creating | Phase::Live { .. } => false,
-                Phase::Cancelling => true,
-                // Ended while its creation was under way.
-                Phase::Queued | Phase::Parked | Phase::Resting(_) | Phase::Over(_) => continue,
-            };
-            #[cfg(etcdium_planted)]
-            let over = over && !self.config.has(crate::Planted::CancelledRevived);
-            if over {
-                self.end_watch(watch, Ok(()));
-                continue;
-            }
-            let told = state.lost(error);
-            if let Some(hub) = self.hubs.get_mut(key) {
-                hub.queue.insert(watch);
-            }
-            if told {
-                self.hint_watch(watch);
-            }
-        }
-        for watch in line.cancelling.into_values().flatten() {
-            #[cfg(etcdium_planted)]
-            if let (true, Some(state), Some(hub)) = (
-                self.config.has(crate::Planted::CancelledRevived),
-                self.watches.get_mut(watch),
-                self.hubs.get_mut(key),
-            ) {
-                state.lost(error);
-                hub.queue.insert(watch);
-                continue;
-            }
-            self.end_watch(watch, Ok(()));
-        }
-    }
-
-    fn back_off_hub(&mut self, key: HubKey) {
-        let Some(hub) = self.hubs.get_mut(key) else { return };
-        let until = after(self.now, hub.backoff.next_delay(&mut self.rng));
-        hub.phase = HubPhase::BackingOff(until);
-        self.arm_hub(key);
-    }
-
     /// Sees to it that a hub is looked at in time.
-    fn arm_hub(&mut self, key: HubKey) {
+    pub(super) fn arm_hub(&mut self, key: HubKey) {
         let Some(hub) = self.hubs.get_mut(key) else { return };
         let due = hub.due();
         // One that fires too early for what is due then is set anew.
@@ -509,155 +399,18 @@ impl Core {
                 } else if line.confirming.front().is_some_and(|(until, _)| *until <= now) {
                     self.unconfirmed(key);
                 } else if line.ask_at.is_some_and(|at| at <= now) {
-                    line.ask_at = None;
-                    self.ask_progress(key, false);
+                    self.progress_unanswered(key);
                 }
             }
         }
         self.arm_hub(key);
-    }
-
-    /// The oldest cancellation that a watch waits for may not be confirmed: then the end of the stream confirms it.
-    fn unconfirmed(&mut self, key: HubKey) {
-        let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) else { return };
-        let Some((_, id)) = line.confirming.pop_front() else { return };
-        let waiting = line.cancelling.get(&id).copied().flatten();
-        if waiting.is_some_and(|watch| self.watches.contains(watch)) {
-            self.restart(key, breach("the server does not confirm a cancellation"));
-        }
-    }
-
-    /// The oldest creation is not answered. etcd answers each, but behind a grpc-proxy those that etcd refuses never are:
-    /// that watch goes on by itself, so that the others need not wait for it.
-    fn unanswered(&mut self, key: HubKey) {
-        let Some(hub) = self.hubs.get_mut(key) else { return };
-        let crowded = hub.watches > 1;
-        let Some(line) = hub.line_mut() else { return };
-        let culprit = line.creating.front().and_then(|creation| creation.watch);
-        let ours = line.ids == Ids::Ours;
-        let lane = Lane { alone: culprit, ..hub.lane.clone() };
-        self.restart(key, breach("the server does not answer a creation"));
-        let waits =
-            |watch: &WatchKey| self.watches.get(*watch).is_some_and(|state| state.phase == Phase::Queued);
-        let Some(watch) = culprit.filter(|watch| crowded && !ours && waits(watch)) else { return };
-        let own = self.hubs.insert(Hub::new(lane, Backoff::new(self.config.retry)));
-        self.leave_hub(key, watch);
-        if let (Some(state), Some(hub)) = (self.watches.get_mut(watch), self.hubs.get_mut(own)) {
-            state.hub = own;
-            hub.watches = 1;
-            hub.queue.insert(watch);
-            if state.is_asking() {
-                hub.asking.insert(watch);
-            }
-        }
-        self.back_off_hub(own);
-    }
-
-    /// Sends a request for progress, if any watch wants one, the server's answers can be believed, and none was sent a
-    /// moment ago.
-    pub(super) fn ask_progress(&mut self, key: HubKey, at_once: bool) {
-        let watches = &self.watches;
-        let Some(hub) = self.hubs.get_mut(key) else { return };
-        if hub.line().is_none_or(|line| !at_once && line.ask_at.is_some()) {
-            return;
-        }
-        hub.asking.retain(|watch| watches.get(*watch).is_some_and(Subscription::is_asking));
-        let live = |watch: &WatchKey| {
-            watches.get(*watch).is_some_and(|watch| matches!(watch.phase, Phase::Live { .. }))
-        };
-        let wanted = hub.asking.iter().any(live);
-        let Some(line) = hub.line_mut() else { return };
-        if !wanted {
-            line.ask_at = None;
-            return;
-        }
-        if line.ids == Ids::Theirs {
-            return self.refuse_progress(key);
-        }
-        if at_once {
-            line.ask_backoff.reset();
-        }
-        let (stream, connection) = (line.stream, line.connection);
-        line.ask_at = Some(after(self.now, line.ask_backoff.next_delay(&mut self.rng)));
-        match self.keeps_order(connection) {
-            Some(true) => {
-                let ask = message(RequestUnion::ProgressRequest(WatchProgressRequest {}));
-                if let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) {
-                    line.asked += 1;
-                }
-                let _fits = self.send_own::<Watch>(stream, &ask, false);
-            }
-            Some(false) => self.refuse_progress(key),
-            // Asked, and looked at again when that is answered.
-            None => {}
-        }
-        self.arm_hub(key);
-    }
-
-    /// The answer to a request for progress: it speaks of the watches that were created before that was sent. Requests
-    /// may be dropped, so it may be the answer to any of them from the first one not answered on; only the first counts.
-    fn progress_answered(&mut self, key: HubKey, revision: i64) {
-        let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) else { return };
-        if line.answered >= line.asked || line.ids != Ids::Ours {
-            // Nobody asked.
-            return;
-        }
-        line.answered += 1;
-        let (answered, connection) = (line.answered, line.connection);
-        let watches: Vec<WatchKey> = line.live.values().copied().collect();
-        let known = self.revisions.revision();
-        let mut behind = None;
-        if self.keeps_order(connection) == Some(true) {
-            #[cfg(etcdium_planted)]
-            let answered =
-                if self.config.has(crate::Planted::ProgressTooEarly) { u64::MAX } else { answered };
-            for watch in watches {
-                let Some(state) = self.watches.get_mut(watch) else { continue };
-                if !matches!(state.phase, Phase::Live { unasked, .. } if unasked < answered) {
-                    continue;
-                }
-                state.ask_no_more_than(known);
-                let told = state.progress(revision);
-                if state.is_asking() {
-                    behind = Some(watch);
-                }
-                if told {
-                    self.hint_watch(watch);
-                }
-            }
-        }
-        if let Some(watch) = behind {
-            // The member is behind what is known, or the history is not the one that is known. It is asked again in time.
-            return self.suspect_behind(watch);
-        }
-        if let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) {
-            line.ask_backoff.reset();
-            line.ask_at = None;
-        }
-        // Those that it did not speak of.
-        self.ask_progress(key, false);
-    }
-
-    /// Requests for progress have no answer here.
-    fn refuse_progress(&mut self, key: HubKey) {
-        let Some(hub) = self.hubs.get_mut(key) else { return };
-        if let Some(line) = hub.line_mut() {
-            line.ask_at = None;
-            line.ask_backoff.reset();
-        }
-        for watch in core::mem::take(&mut hub.asking) {
-            if let Some(state) = self.watches.get_mut(watch) {
-                state.answer(Err(ProgressError::Unsupported));
-                self.hint_watch(watch);
-            }
-        }
     }
 }
 
-fn message(union: RequestUnion) -> WatchMessage {
+pub(super) fn message(union: RequestUnion) -> WatchMessage {
     WatchMessage { request_union: Some(union) }
 }
 
-fn breach(what: &str) -> Error {
+pub(super) fn breach(what: &str) -> Error {
     Error::new(ErrorKind::Unavailable, Outcome::NotApplied).with_message(what)
 }

@@ -100,13 +100,14 @@ impl Core {
         None
     }
 
-    /// A watch was created on a stream. Does it wait for what has been already?
+    /// A watch was created on a stream. Does it wait for what has been already, or want to be told of it?
     pub(super) fn suspect(&mut self, watch: WatchKey, header: &ResponseHeader) {
         let Some(state) = self.watches.get(watch) else { return };
         let Some(next) = state.next() else { return };
         let known = self.revisions.revision();
         let here = Revision::new(header.revision);
-        if here.is_zero() || next <= here.next() || next > known.next() {
+        let doubtful = next <= known.next() || (state.is_asking() && here < known);
+        if here.is_zero() || next <= here.next() || !doubtful {
             return;
         }
         #[cfg(etcdium_planted)]

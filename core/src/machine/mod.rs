@@ -5,9 +5,11 @@
 mod connections;
 mod dispatch;
 mod grants;
+mod hub_loss;
 mod hubs;
 mod inquiries;
 mod leases;
+mod progress;
 mod renewals;
 mod silence;
 mod streams;

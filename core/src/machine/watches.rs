@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::hubs::Cut;
+use super::hub_loss::Cut;
 use super::{Core, Life, Timer};
 use crate::backoff::Backoff;
 use crate::frame::MessageTooLarge;
@@ -139,10 +139,13 @@ impl Core {
         self.sweep_timers();
     }
 
-    /// Asks how far a watch has come. The server is asked again until it answers, since it drops such requests while any
-    /// watch of the stream is behind. The answer, from [`watch_progress`](Self::watch_progress), is the first revision at
+    /// Asks how far a watch has come. The answer, from [`watch_progress`](Self::watch_progress), is the first revision at
     /// or above the highest one the core knows now of which the server says that everything before has been sent. It is
-    /// also given in-band.
+    /// also given in-band, unless the watch begins with what has not happened yet.
+    ///
+    /// The server is asked again until it answers, since it drops such requests while any watch of the stream is behind.
+    /// Watches that begin with what has not happened yet would keep it silent until that happens: who asks beside them goes
+    /// on with a stream of its own.
     ///
     /// A further request replaces one that waits.
     pub fn request_progress(&mut self, now: Instant, watch: WatchKey) {

@@ -1,5 +1,6 @@
 //! Watches: what they ask for ([`request`]), what they give ([`item`]), one watch ([`subscription`]), the stream that many
-//! share ([`hub`]), and what a server's words mean ([`refusal`]). `machine::watches` and `machine::hubs` move them.
+//! share ([`hub`]), and what a server's words mean ([`refusal`]). `machine::watches`, `hubs`, `hub_loss` and `progress`
+//! move them.
 //!
 //! A watch is a logical subscription that outlives streams and connections:
 //!

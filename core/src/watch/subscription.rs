@@ -103,9 +103,9 @@ pub(crate) struct Subscription {
     last_event: i64,
     /// Where it began on its present stream.
     began: i64,
-    /// When it was created on its present stream the server had everything before its start and no more. Until there is
-    /// more the server tells no progress of such a watch (`progressIfSync`, mvcc/watchable_store.go).
-    level: bool,
+    /// The revision of the store when it was created on its present stream, if it starts behind that; else zero. Until there
+    /// is more the server tells no progress of such a watch (`progressIfSync`, mvcc/watchable_store.go).
+    base: i64,
     /// Events of a revision that may not be whole, and what they take.
     parts: Vec<mvccpb::Event>,
     parts_bytes: usize,
@@ -141,7 +141,7 @@ impl Subscription {
             told: start,
             last_event: 0,
             began: 0,
-            level: false,
+            base: 0,
             parts: Vec::new(),
             parts_bytes: 0,
             queue: VecDeque::new(),
@@ -221,7 +221,7 @@ impl Subscription {
         self.phase = Phase::Live { id, unasked, since: now };
         // If the server does not say where the watch begins: no later than behind what was known before it was confirmed.
         let before = if revision > 0 { revision } else { known.get() };
-        self.level = revision > 0 && self.next == Some(revision.saturating_add(1));
+        self.base = if self.next.is_some_and(|next| next > revision) { revision.max(0) } else { 0 };
         if self.next.is_none() && before > 0 {
             self.next = Some(before.saturating_add(1));
             self.told = self.told.or(self.next);
@@ -431,6 +431,10 @@ impl Subscription {
             return false;
         }
         self.next = Some(next);
+        self.tell_progress(revision)
+    }
+
+    fn tell_progress(&mut self, revision: i64) -> bool {
         let revision = Revision::new(revision);
         if !self.request.progress_notify && !self.is_asking() {
             return false;
@@ -446,12 +450,24 @@ impl Subscription {
         true
     }
 
-    /// Answers a request for progress that the server leaves without an answer, since nothing has happened since the watch
-    /// was created from there on. Says whether it did.
+    /// Answers a request for progress that the server leaves without an answer, since what the watch starts with has not
+    /// happened yet. Says whether it did.
     fn progress_at_start(&mut self) -> bool {
         let Some(Ask::Open(least)) = self.ask else { return false };
-        let at_start = self.level && self.next == Some(self.began) && self.began > least;
-        at_start && self.progress(self.began - 1)
+        if self.base == 0 || self.next != Some(self.began) || self.base < least {
+            return false;
+        }
+        if self.base + 1 == self.began {
+            return self.tell_progress(self.base);
+        }
+        // It has not begun: there is nothing to be told between its items.
+        self.answer(Ok(Revision::new(self.base)));
+        true
+    }
+
+    /// Whether it was put on its stream from behind all that the server had, and nothing is known to have happened since.
+    pub(crate) fn starts_behind(&self, known: Revision) -> bool {
+        matches!(self.phase, Phase::Live { .. }) && self.base > 0 && self.began > known.get()
     }
 
     /// The highest revision that is known now: when a request for progress was made for a higher one, that was of a history

@@ -132,5 +132,15 @@ async fn watch_084(ctx: Context) -> Result<(), Failure> {
     for watch in [&mut one, &mut two] {
         request(&ctx, watch, trusted, revision).await?;
     }
+    // Nor do those that begin with what has not happened yet keep the others from being answered, nor wait themselves.
+    let next = revision.next();
+    let _level = open(&ctx, ctx.watch(ctx.key("one")).from_revision(next)).await?;
+    let ahead = ctx.watch(ctx.key("one")).from_revision(Revision::new(next.get() + 1_000_000));
+    let ahead = open(&ctx, ahead).await?;
+    for watch in [&mut one, &mut two] {
+        request(&ctx, watch, trusted, revision).await?;
+    }
+    let answer = ctx.within(PATIENCE, ahead.request_progress()).await?;
+    check!(!trusted || answer.is_ok_and(|answer| answer >= revision), "{answer:?}");
     Ok(())
 }

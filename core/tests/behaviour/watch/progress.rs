@@ -403,3 +403,65 @@ fn a_watch_that_goes_on_by_itself_is_still_asked_for_its_progress() {
     }
     assert_eq!(world.progress_of(slow), Some(Ok(rev(5))));
 }
+
+/// etcd drops requests for progress while any watch of the stream starts behind all it has: on a quiet cluster for ever.
+#[test]
+fn an_asker_parts_from_watches_that_wait_for_what_has_not_happened() {
+    for start in [13, 1_000] {
+        let (mut world, asker, mut line) = trusted(of("k"));
+        let waiting = world.watch(from("k", start));
+        line.confirm_one(&mut world, 12);
+        world.request_progress(asker);
+        assert_eq!(line.asks(&world), 1);
+        world.advance_until(|world| world.watch_calls().len() == 2);
+        assert_eq!(line.cancels(&world), [1]);
+        let own = world.watch_calls()[1];
+        let mut own = Line::on(&mut world, own);
+        let creation = own.creation(&world);
+        assert_eq!(creation.start_revision, 11);
+        // What was on its way on the stream it left comes again.
+        line.tell(&mut world, &events(1, [12]));
+        line.tell(&mut world, &canceled(1));
+        own.tell(&mut world, &created(creation.watch_id, 12));
+        own.tell(&mut world, &events(creation.watch_id, [12]));
+        assert_eq!(own.asks(&world), 1);
+        own.tell(&mut world, &answer(12));
+        assert_eq!(world.progress_of(asker), Some(Ok(rev(12))));
+        let items = world.items(asker);
+        assert_eq!((items.len(), revision_of(&items[0]), &items[1]), (2, 12, &told(12)));
+        world.request_progress(asker);
+        assert_eq!(own.asks(&world), 1, "its own stream serves it from now on");
+        // The other one stays, and tells what it waited for.
+        line.tell(&mut world, &events(2, [start]));
+        assert_eq!(world.revisions(waiting), [start]);
+        assert_eq!(line.requests(&world), []);
+    }
+}
+
+#[test]
+fn a_watch_that_starts_in_the_future_has_given_all_there_is() {
+    let (mut world, watch, mut line) = World::watching(from("k", 1_000), 10);
+    world.request_progress(watch);
+    assert_eq!(world.progress_of(watch), Some(Ok(rev(10))));
+    assert_eq!((world.items(watch), world.core.watch_position(watch)), (vec![], Some(rev(1_000))));
+    assert_eq!(line.requests(&world), []);
+    let op = world.start(&put("other"), &no_options());
+    world.answer(world.calls_of("/etcdserverpb.KV/Put")[0], &put_response(20));
+    world.take(&op).unwrap();
+    world.request_progress(watch);
+    world.tell_version("3.7.3");
+    assert_eq!((line.asks(&world), world.progress_of(watch)), (1, None));
+    // The server would never answer: the watch asks how far it is by being created anew.
+    for (id, revision) in [(2, 15), (3, 20)] {
+        world.advance_until(|world| world.sent[&line.call].len() > line.read);
+        let requests = line.requests(&world);
+        assert!(matches!(&requests[0], RequestUnion::CancelRequest(cancel) if cancel.watch_id == id - 1));
+        assert!(
+            matches!(&requests[1], RequestUnion::CreateRequest(create) if create.start_revision == 1_000)
+        );
+        assert_eq!(world.progress_of(watch), None);
+        line.tell(&mut world, &created(id, revision));
+        line.requests(&world);
+    }
+    assert_eq!(world.progress_of(watch), Some(Ok(rev(20))));
+}

@@ -3,10 +3,10 @@
 use etcdium_core::Revision;
 
 use crate::check::{Check, Fact, View};
-use crate::world::{WatchRecord, WatchState};
+use crate::world::WatchState;
 
 /// When the faults were over long enough every watch is confirmed, those that were cancelled have ended, and no request for
-/// progress waits, unless a watch of its stream waits for a revision yet to come: then servers tell no progress. No watch waits for a revision that was there when it came and is not there any more: its history was
+/// progress waits. No watch waits for a revision that was there when it came and is not there any more: its history was
 /// replaced, and it has to say so. A grpc-proxy drops watches without a word, so nothing is asked of those.
 #[derive(Debug)]
 pub(in crate::check) struct CaughtUp;
@@ -27,7 +27,7 @@ impl Check for CaughtUp {
             if record.state == WatchState::Cancelled {
                 return fault("its cancellation is not confirmed".into());
             }
-            if let Some(asked) = record.asked.filter(|_| !waits_for_future(view, record, newest)) {
+            if let Some(asked) = record.asked {
                 return fault(format!("its request for progress is not answered: {asked:?}"));
             }
             if !record.is_live() {
@@ -46,14 +46,4 @@ impl Check for CaughtUp {
         }
         Ok(())
     }
-}
-
-/// Whether a watch on the same stream starts behind all there is.
-fn waits_for_future(view: &View<'_>, record: &WatchRecord, newest: i64) -> bool {
-    let lane = |record: &WatchRecord| {
-        let how = &record.plan.how;
-        (how.lane, how.require_leader, record.pinned)
-    };
-    let mut siblings = view.watches.iter().filter(|other| other.is_kept() && lane(other) == lane(record));
-    siblings.any(|other| other.spec.start_revision > newest)
 }

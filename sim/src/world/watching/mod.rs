@@ -23,7 +23,6 @@ use super::World;
 use super::network::Happening;
 use super::request::key;
 use super::run::REST;
-use super::script::{Options, Request};
 use crate::check::{Fact, Truths, WatchSpec};
 use crate::rng::Rng;
 
@@ -306,8 +305,6 @@ impl World {
         // Leases run out meanwhile, and not when all is told.
         self.advance(self.now + LEASES, |_| true);
         self.wait_for_watches(Self::has_told_events);
-        // Servers tell no progress of a watch that was resumed before there is something new.
-        self.start(u32::MAX - 1, Request::Put(0, None), &Options::default());
         self.wait_for_watches(|world| {
             let answered = world.watching.records.iter().all(|record| record.asked.is_none());
             world.is_idle() && world.has_told_events() && answered
