@@ -72,6 +72,7 @@ mod call;
 
 mod builder;
 mod client;
+mod clock;
 mod driver;
 pub mod embed;
 mod endpoints;

@@ -9,6 +9,8 @@ use std::time::Instant;
 use etcdium_core::{Cause, CauseKind, Target};
 use futures_io::{AsyncRead, AsyncWrite};
 
+use crate::clock;
+
 /// A boxed future that can move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -27,7 +29,7 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// [`SpawnError`] when the task cannot run here.
     fn spawn(&self, task: BoxFuture<()>) -> Result<(), SpawnError>;
 
-    /// A timer that completes at `at`, or at once if that is past.
+    /// A timer that completes when std's clock shows `at`, or at once if that is past.
     fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>>;
 
     /// Opens a connection. TCP connections send without delay (`TCP_NODELAY`): the client writes whole batches.
@@ -35,9 +37,16 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// The attempt ends when the future is dropped. The client limits its time.
     fn connect(&self, target: &Target) -> BoxFuture<Result<Box<dyn Io>, ConnectError>>;
 
-    /// The time. Overridden by runtimes that simulate it.
+    /// The time. It goes on while the machine is suspended, where the system tells (Linux): leases run out meanwhile.
+    /// Overridden by runtimes that simulate it, together with [`to_std`](Self::to_std).
     fn now(&self) -> Instant {
-        Instant::now()
+        clock::now()
+    }
+
+    /// What std's clock, and that of [`timer`](Self::timer), shows at the time `at` by [`now`](Self::now), if the machine is
+    /// not suspended until then. A runtime that simulates time has one clock: it gives `at`.
+    fn to_std(&self, at: Instant) -> Instant {
+        clock::to_std(at)
     }
 
     /// Whether the client's task shall let other tasks go first when one of them has started a call, so that several

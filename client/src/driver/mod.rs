@@ -14,7 +14,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use etcdium_core::Transmit;
 
@@ -42,6 +42,10 @@ pub(crate) struct Driver {
     max_in_flight: usize,
     closed: bool,
 }
+
+/// The longest sleep while leases are kept alive. Timers stand still while a machine is suspended: this is how long it may take
+/// afterwards until a lease is told to be lost, or renewed.
+const NAP: Duration = Duration::from_secs(1);
 
 /// What a turn leaves to do.
 enum After {
@@ -118,6 +122,9 @@ impl Driver {
         }
         state.take_woken(&mut self.woken);
         self.deadline = state.core.poll_timeout();
+        if state.core.keeps_leases() {
+            self.deadline = self.deadline.map(|at| at.min(now + NAP));
+        }
         self.closed = state.core.is_closed();
         drop(state);
         let woke = !self.woken.is_empty();
@@ -207,8 +214,8 @@ impl Alarm {
     fn set(&mut self, wanted: Option<Instant>, runtime: &dyn Runtime) {
         let Some(at) = wanted.filter(|wanted| self.set.is_none_or(|set| *wanted < set)) else { return };
         match &mut self.timer {
-            Some(timer) => timer.as_mut().reset(at),
-            none => *none = Some(runtime.timer(at)),
+            Some(timer) => timer.as_mut().reset(runtime.to_std(at)),
+            none => *none = Some(runtime.timer(runtime.to_std(at))),
         }
         self.set = Some(at);
         self.poll();

@@ -77,7 +77,9 @@ macro_rules! holder {
             }
 
             /// How the lease stands now. It is judged against the clock: a program that was stopped for longer than the lease
-            /// lives reads [`LeaseState::Lost`] first of all.
+            /// lives reads [`LeaseState::Lost`] first of all, also when its machine was suspended (on Linux; elsewhere if
+            /// [`Instant`](std::time::Instant) goes on meanwhile). `until` is by the clock of
+            /// [`Instant::now`](std::time::Instant::now), as if the machine stays awake.
             pub fn state(&self) -> LeaseState {
                 self.held.state()
             }
@@ -98,8 +100,8 @@ macro_rules! holder {
                 poll_fn(|cx| {
                     // What is lost stays so.
                     let known = seen.filter(|seen| *seen != Sight::Lost);
-                    let state = ready!(held.poll_changed(cx, known));
-                    *seen = Some(Sight::of(&state));
+                    let (sight, state) = ready!(held.poll_changed(cx, known));
+                    *seen = Some(sight);
                     Poll::Ready(state)
                 })
                 .await
@@ -123,8 +125,8 @@ macro_rules! holder {
                 if this.seen == Some(Sight::Lost) {
                     return Poll::Ready(None);
                 }
-                let state = ready!(this.held.poll_changed(cx, this.seen));
-                this.seen = Some(Sight::of(&state));
+                let (sight, state) = ready!(this.held.poll_changed(cx, this.seen));
+                this.seen = Some(sight);
                 Poll::Ready(Some(state))
             }
         }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use etcdium_core::{Core, Error, KeeperKey, Kept, LeaseLost, LeaseState, OnDrop};
 
+use crate::Runtime;
 use crate::client::Handle;
 
 /// A handle of a lease that is kept alive. It is released when it is dropped.
@@ -24,7 +25,7 @@ pub(super) enum Sight {
 }
 
 impl Sight {
-    pub(super) fn of(state: &LeaseState) -> Self {
+    fn of(state: &LeaseState) -> Self {
         match state {
             LeaseState::Alive { until } => Self::Alive(*until),
             LeaseState::AtRisk { until, .. } => Self::AtRisk(*until),
@@ -60,20 +61,25 @@ impl Held {
     }
 
     pub(super) fn state(&self) -> LeaseState {
-        self.handle.shared().act(|state, now| look(&state.core, self.key, now))
+        let shared = self.handle.shared();
+        shown(shared.act(|state, now| look(&state.core, self.key, now)), &*shared.runtime)
     }
 
     /// The state, once it is another than was seen.
-    pub(super) fn poll_changed(&self, cx: &Context<'_>, seen: Option<Sight>) -> Poll<LeaseState> {
-        self.handle.shared().act(|state, now| {
+    pub(super) fn poll_changed(&self, cx: &Context<'_>, seen: Option<Sight>) -> Poll<(Sight, LeaseState)> {
+        let shared = self.handle.shared();
+        let known = shared.act(|state, now| {
             let known = look(&state.core, self.key, now);
-            if seen == Some(Sight::of(&known)) {
+            let news = seen != Some(Sight::of(&known));
+            if !news {
                 state.wait_for_keeper(self.key, cx.waker());
-                Poll::Pending
-            } else {
-                Poll::Ready(known)
             }
-        })
+            news.then_some(known)
+        });
+        match known {
+            Some(known) => Poll::Ready((Sight::of(&known), shown(known, &*shared.runtime))),
+            None => Poll::Pending,
+        }
     }
 
     pub(super) fn poll_lost(&self, cx: &Context<'_>) -> Poll<LeaseLost> {
@@ -90,6 +96,15 @@ impl Held {
 /// What is known of a lease that began to be kept.
 fn look(core: &Core, key: KeeperKey, now: Instant) -> LeaseState {
     core.keeper_state(key, now).unwrap_or(LeaseState::Lost { reason: LeaseLost::Closed })
+}
+
+/// A state with the times of std's clock, which is what its reader compares them with.
+fn shown(state: LeaseState, runtime: &dyn Runtime) -> LeaseState {
+    match state {
+        LeaseState::Alive { until } => LeaseState::Alive { until: runtime.to_std(until) },
+        LeaseState::AtRisk { until, cause } => LeaseState::AtRisk { until: runtime.to_std(until), cause },
+        lost => lost,
+    }
 }
 
 impl Drop for Held {

@@ -136,6 +136,11 @@ impl Core {
     /// first answer to a renewal, told by [`Event::KeeperChanged`]: see [`started`](Self::started). Of the options only the
     /// time-out counts: it limits the wait for that.
     ///
+    /// Whether any lease is kept alive.
+    pub fn keeps_leases(&self) -> bool {
+        self.leases.keepers.len() > 0
+    }
+
     /// Leases that are kept alive share a stream, and each is renewed once, whatever its number of keepers.
     pub fn keep_alive(&mut self, now: Instant, lease: LeaseId, options: &CallOptions) -> KeeperKey {
         self.advance(now);

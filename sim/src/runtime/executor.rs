@@ -341,6 +341,10 @@ impl Runtime for SimRuntime {
         state.instant(state.local_now())
     }
 
+    fn to_std(&self, at: Instant) -> Instant {
+        at
+    }
+
     fn yields_to_callers(&self) -> bool {
         self.shared.lock().profile.yields
     }
