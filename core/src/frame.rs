@@ -8,7 +8,7 @@ mod encode;
 mod spares;
 
 pub use decode::{FrameDecoder, FrameError};
-pub(crate) use encode::{Arena, MessageTooLarge, encode};
+pub(crate) use encode::{Arena, MessageTooLarge, encode, encode_all};
 pub(crate) use spares::Spares;
 
 /// Length of the prefix before every message: one flag byte and four bytes of length.

@@ -22,11 +22,11 @@ pub enum Transmit {
     Disconnect(ConnectionKey),
     /// Begin a call and send its first message.
     Open(Open),
-    /// Send a further message of a call that was opened with [`Open::more`].
+    /// Send further messages of a call that was opened with [`Open::more`].
     Send {
         /// Which call.
         call: CallKey,
-        /// One message with its gRPC prefix.
+        /// One message or several, each with its gRPC prefix.
         message: Bytes,
     },
     /// End the request of a call that was opened with [`Open::more`]: nothing more follows. Its response goes on.

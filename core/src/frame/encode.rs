@@ -67,19 +67,35 @@ pub(crate) fn encode<M: Message>(
     limit: usize,
     arena: &mut Arena,
 ) -> Result<Bytes, MessageTooLarge> {
-    let len = message.encoded_len();
-    let prefix_len = match u32::try_from(len) {
-        Ok(prefix_len) if len <= limit => prefix_len,
-        _ => {
+    encode_all(core::slice::from_ref(message), limit, arena)
+}
+
+/// Encodes messages one after the other, each behind its prefix, and returns them as one piece.
+///
+/// # Errors
+///
+/// [`MessageTooLarge`] when one of them exceeds the limit, as in [`encode`]; nothing is written then.
+pub(crate) fn encode_all<M: Message>(
+    messages: &[M],
+    limit: usize,
+    arena: &mut Arena,
+) -> Result<Bytes, MessageTooLarge> {
+    let mut total = 0;
+    for message in messages {
+        let len = message.encoded_len();
+        if len > limit || u32::try_from(len).is_err() {
             return Err(MessageTooLarge { size: len as u64, limit: (limit as u64).min(u64::from(u32::MAX)) });
         }
-    };
-    let total = PREFIX_LEN + len;
+        total += PREFIX_LEN + len;
+    }
     let mut out = arena.room(total);
-    out.put_u8(0);
-    out.put_u32(prefix_len);
-    // What `Message::encode` does after asking for the room, which was reserved above.
-    message.encode_raw(&mut out);
+    for message in messages {
+        out.put_u8(0);
+        // It fits, as was seen above.
+        out.put_u32(message.encoded_len() as u32);
+        // What `Message::encode` does after asking for the room, which was reserved above.
+        message.encode_raw(&mut out);
+    }
     if total > SHARED_MAX {
         return Ok(out.freeze());
     }

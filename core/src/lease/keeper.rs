@@ -29,7 +29,7 @@ pub(crate) struct Keeper {
     /// It was granted for a handle that has not been given out: if that is dropped the lease is revoked.
     pub(crate) unclaimed: bool,
     /// The handles that it is kept for.
-    pub(crate) handles: Vec<KeeperKey>,
+    pub(crate) handles: Handles,
     /// When it is looked at next.
     pub(crate) due: Option<Instant>,
     ttl: Duration,
@@ -49,8 +49,8 @@ pub(crate) struct Keeper {
 pub(crate) enum Stage {
     /// It is being granted, by this operation.
     Granting(Option<OpKey>),
-    /// The first answer to a renewal is waited for until this time.
-    Starting { deadline: Option<Instant>, timeout: Duration, once: bool },
+    /// The first answer to a renewal is waited for.
+    Starting(Box<Starting>),
     /// It is kept alive.
     Kept(Option<Box<Kept>>),
     /// It was renewed once, as was asked for.
@@ -59,6 +59,51 @@ pub(crate) enum Stage {
     Failed(Box<Error>),
     /// It is over.
     Lost(LeaseLost),
+}
+
+/// The wait for the first answer.
+#[derive(Debug)]
+pub(crate) struct Starting {
+    pub(crate) deadline: Option<Instant>,
+    /// How long the wait was to be.
+    pub(crate) timeout: Duration,
+    /// It is renewed once only.
+    pub(crate) once: bool,
+}
+
+/// The handles of a lease. Nearly all leases have one, which takes no allocation.
+#[derive(Debug)]
+pub(crate) enum Handles {
+    One(KeeperKey),
+    Many(Vec<KeeperKey>),
+}
+
+impl Handles {
+    pub(crate) fn as_slice(&self) -> &[KeeperKey] {
+        match self {
+            Self::One(handle) => core::slice::from_ref(handle),
+            Self::Many(handles) => handles,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+
+    pub(crate) fn add(&mut self, handle: KeeperKey) {
+        match self {
+            Self::One(first) => *self = Self::Many(vec![*first, handle]),
+            Self::Many(handles) => handles.push(handle),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, handle: KeeperKey) {
+        match self {
+            Self::One(only) if *only == handle => *self = Self::Many(Vec::new()),
+            Self::One(_) => {}
+            Self::Many(handles) => handles.retain(|other| *other != handle),
+        }
+    }
 }
 
 /// Where the renewal of a lease stands.
@@ -107,7 +152,7 @@ impl Keeper {
             misses: 0,
             suspect: false,
             unclaimed: false,
-            handles: vec![handle],
+            handles: Handles::One(handle),
             due: None,
             ttl: pacing::UNKNOWN_TTL,
             until: now,
@@ -120,7 +165,7 @@ impl Keeper {
 
     /// Whether it is to be renewed.
     pub(crate) fn is_renewed(&self) -> bool {
-        matches!(self.stage, Stage::Starting { .. } | Stage::Kept(_))
+        matches!(self.stage, Stage::Starting(_) | Stage::Kept(_))
     }
 
     /// Its time to live as last told.
@@ -168,15 +213,15 @@ impl Keeper {
         let sent = asked.sent;
         match self.stage {
             Stage::Kept(_) if self.until <= now => return self.lose(LeaseLost::Expired),
-            Stage::Kept(_) | Stage::Starting { .. } => {}
+            Stage::Kept(_) | Stage::Starting(_) => {}
             _ => return Answered::Nothing,
         }
         if kept.ttl.is_zero() {
             return self.unknown(now);
         }
         let until = pacing::after(sent, kept.ttl);
-        if let Stage::Starting { once, .. } = self.stage {
-            if once {
+        if let Stage::Starting(starting) = &self.stage {
+            if starting.once {
                 self.stage = Stage::Renewed(Box::new(kept));
                 return Answered::Once;
             }
@@ -210,7 +255,7 @@ impl Keeper {
             return Answered::Doubtful(pacing::after(now, wait));
         }
         match self.stage {
-            Stage::Starting { .. } => {
+            Stage::Starting(_) => {
                 let error = Error::new(ErrorKind::Etcd(crate::EtcdError::LeaseNotFound), Outcome::NotApplied);
                 self.fail(error.with_method(LeaseKeepAlive::METHOD));
                 Answered::Over
@@ -249,8 +294,8 @@ impl Keeper {
                 self.risk_told = true;
                 Fate::AtRisk
             }
-            Stage::Starting { deadline: Some(deadline), timeout, .. } if *deadline <= now => {
-                let error = Error::new(ErrorKind::Timeout { after: *timeout }, Outcome::NotApplied)
+            Stage::Starting(starting) if starting.deadline.is_some_and(|deadline| deadline <= now) => {
+                let error = Error::new(ErrorKind::Timeout { after: starting.timeout }, Outcome::NotApplied)
                     .with_method(LeaseKeepAlive::METHOD)
                     .with_source(self.cause.take().map(|cause| (*cause).clone()));
                 self.fail(error);
@@ -267,10 +312,10 @@ impl Keeper {
             Renewal::Flight { overdue_at, .. } => Some(overdue_at),
             Renewal::Wanted(_) => None,
         };
-        let fate = match self.stage {
+        let fate = match &self.stage {
             Stage::Kept(_) if self.risk_told => Some(self.until),
             Stage::Kept(_) => Some(pacing::risk_at(self.until, self.ttl)),
-            Stage::Starting { deadline, .. } => deadline,
+            Stage::Starting(starting) => starting.deadline,
             _ => return None,
         };
         renewal.into_iter().chain(fate).min()
@@ -286,7 +331,7 @@ impl Keeper {
             }
             Stage::Kept(_) => Some(LeaseState::Alive { until }),
             Stage::Lost(reason) => Some(LeaseState::Lost { reason: *reason }),
-            Stage::Granting(_) | Stage::Starting { .. } | Stage::Renewed(_) | Stage::Failed(_) => None,
+            Stage::Granting(_) | Stage::Starting(_) | Stage::Renewed(_) | Stage::Failed(_) => None,
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use etcdium_proto::etcdserverpb::ResponseHeader;
 
-pub(crate) use self::keeper::{Answered, Fate, Keeper, Renewal, Stage};
+pub(crate) use self::keeper::{Answered, Fate, Keeper, Renewal, Stage, Starting};
 pub(crate) use self::renewals::{Asked, Renewals, Role};
 use crate::{Error, LeaseId};
 

@@ -49,8 +49,8 @@ impl Renewals {
         Self { endpoint, connection, role, opened: now, answered: false, asked: VecDeque::from([first]) }
     }
 
-    pub(crate) fn push(&mut self, asked: Asked) {
-        self.asked.push_back(asked);
+    pub(crate) fn extend(&mut self, asked: Vec<Asked>) {
+        self.asked.extend(asked);
     }
 
     /// The renewal that an answer with this id belongs to; none that was asked for: `None`.

@@ -10,7 +10,7 @@ use etcdium_proto::streams::LeaseKeepAlive;
 use super::{Core, Timer};
 use crate::backoff::{Backoff, BackoffConfig};
 use crate::key::LeaseKey;
-use crate::lease::{Fate, Keeper, Kept, OnDrop, Renewal, Renewals, Role, Stage};
+use crate::lease::{Fate, Keeper, Kept, OnDrop, Renewal, Renewals, Role, Stage, Starting};
 use crate::slab::Slab;
 use crate::trace::event;
 use crate::{
@@ -150,11 +150,11 @@ impl Core {
             let handle = self.leases.handles.insert(Handle { lease: key, awaited: true });
             let begins = self.deadline_of(timeout);
             if let Some(keeper) = self.leases.keepers.get_mut(key) {
-                keeper.handles.push(handle);
+                keeper.handles.add(handle);
                 match &mut keeper.stage {
                     // Whoever waits longest.
-                    Stage::Starting { deadline, .. } => {
-                        *deadline = deadline.zip(begins).map(|(one, other)| one.max(other));
+                    Stage::Starting(starting) => {
+                        starting.deadline = starting.deadline.zip(begins).map(|(one, other)| one.max(other));
                     }
                     _ => self.events.push_back(Event::KeeperChanged(handle)),
                 }
@@ -175,11 +175,11 @@ impl Core {
     }
 
     fn start_keeping(&mut self, lease: LeaseId, timeout: Option<Duration>, once: bool) -> KeeperKey {
-        let stage = Stage::Starting {
+        let stage = Stage::Starting(Box::new(Starting {
             deadline: self.deadline_of(timeout),
             timeout: timeout.unwrap_or(Duration::MAX),
             once,
-        };
+        }));
         let (key, handle) = self.leases.insert(self.now, lease, stage);
         if let Some(kind) = self.refusal(&CallOptions::new(), timeout) {
             let error = Error::new(kind, Outcome::NotApplied).with_method(LeaseKeepAlive::METHOD);
@@ -216,7 +216,7 @@ impl Core {
         let keeper = self.leases.keepers.get_mut(lease)?;
         let bare = Kept { id: keeper.id, ttl: keeper.ttl(), header: None };
         Some(match &mut keeper.stage {
-            Stage::Granting(_) | Stage::Starting { .. } => return None,
+            Stage::Granting(_) | Stage::Starting(_) => return None,
             Stage::Kept(kept) => {
                 keeper.unclaimed = false;
                 Ok(kept.take().map_or(bare, |kept| *kept))
@@ -256,7 +256,7 @@ impl Core {
         let Some(handle) = self.leases.handles.remove(keeper) else { return };
         let key = handle.lease;
         let Some(known) = self.leases.keepers.get_mut(key) else { return };
-        known.handles.retain(|other| *other != keeper);
+        known.handles.remove(keeper);
         if !known.handles.is_empty() {
             return;
         }
@@ -300,7 +300,7 @@ impl Core {
     /// Tells those who wait for it that a lease has changed.
     pub(super) fn lease_changed(&mut self, key: LeaseKey) {
         let Some(keeper) = self.leases.keepers.get(key) else { return };
-        for handle in &keeper.handles {
+        for handle in keeper.handles.as_slice() {
             if let Some(known) = self.leases.handles.get_mut(*handle) {
                 if core::mem::take(&mut known.awaited) {
                     self.events.push_back(Event::KeeperChanged(*handle));
@@ -346,7 +346,7 @@ impl Core {
         } else {
             // The answer came so late that it proves nothing any more.
             let timeout = timeout.unwrap_or(Duration::MAX);
-            keeper.stage = Stage::Starting { deadline, timeout, once: false };
+            keeper.stage = Stage::Starting(Box::new(Starting { deadline, timeout, once: false }));
             self.leases.want(key);
         }
         self.leases.schedule(key);
@@ -453,7 +453,7 @@ impl Core {
         if !self.order.is_empty() {
             return;
         }
-        let starting = self.leases.keepers.iter().filter(|(_, k)| matches!(k.stage, Stage::Starting { .. }));
+        let starting = self.leases.keepers.iter().filter(|(_, k)| matches!(k.stage, Stage::Starting(_)));
         for key in starting.map(|(key, _)| key).collect::<Vec<_>>() {
             self.keeping_failed(key, Error::from(InvalidRequest::NoEndpoints));
         }
@@ -464,7 +464,7 @@ impl Core {
         let (mut failed, mut lost) = (Vec::new(), Vec::new());
         for (key, keeper) in self.leases.keepers.iter() {
             match keeper.stage {
-                Stage::Granting(_) | Stage::Starting { .. } => failed.push(key),
+                Stage::Granting(_) | Stage::Starting(_) => failed.push(key),
                 Stage::Kept(_) => lost.push(key),
                 Stage::Renewed(_) | Stage::Failed(_) | Stage::Lost(_) => {}
             }

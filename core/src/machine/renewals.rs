@@ -32,6 +32,9 @@ use crate::{ConnectionKey, Error, ErrorKind, Outcome, ProtocolError, StreamKey};
 /// As many shared streams may be open: one that works, the others stuck.
 const STREAMS: usize = 4;
 
+/// So many renewals are sent as one piece: of 16 bytes at most each, they fit into one HTTP/2 frame of any peer.
+const TOGETHER: usize = 512;
+
 /// A stream that lived for so long need not be followed by a pause.
 const PROOF: Duration = Duration::from_secs(1);
 
@@ -46,15 +49,16 @@ impl Core {
         let blocked = self.leases.open_at.is_some_and(|at| at > self.now);
         // A stream that is dropped for another one adds to them.
         for _ in 0..2 {
-            for (_, key) in self.leases.wanted.clone() {
+            for key in self.waiting_leases() {
                 let Some(keeper) = self.leases.keepers.get(key) else { continue };
                 if keeper.suspect {
                     self.ask_alone(key);
-                } else if let Some(main) = self.main_stream() {
-                    self.ask_on(key, main);
-                } else if !blocked {
+                } else if !blocked && self.main_stream().is_none() {
                     self.ask_further(key);
                 }
+            }
+            if let Some(main) = self.main_stream() {
+                self.ask_on(main);
             }
         }
         self.arm_leases();
@@ -78,13 +82,25 @@ impl Core {
         self.connections.get(connection).is_some_and(|known| known.stage == ConnectionStage::Open)
     }
 
-    fn ask_on(&mut self, key: LeaseKey, stream: StreamKey) {
-        let Some(asked) = self.asking(key, stream) else { return };
-        let request = LeaseKeepAliveRequest { id: asked.id.get() };
-        // It is small, whatever the limit.
-        if self.send_own::<LeaseKeepAlive>(stream, &request, true).is_ok() {
-            if let Some(renewals) = self.leases.streams.get_mut(&stream) {
-                renewals.push(asked);
+    /// The leases whose renewal waits, the most urgent first.
+    fn waiting_leases(&self) -> Vec<LeaseKey> {
+        self.leases.wanted.iter().map(|(_, key)| *key).collect()
+    }
+
+    /// Asks for what waits and may go on a stream for all, in few pieces: what ten thousand leases ask for at once would
+    /// take megabytes on its way as messages of their own.
+    fn ask_on(&mut self, stream: StreamKey) {
+        let mut waiting = self.waiting_leases();
+        waiting.retain(|key| self.leases.keepers.get(*key).is_some_and(|keeper| !keeper.suspect));
+        for keys in waiting.chunks(TOGETHER) {
+            let asked: Vec<Asked> = keys.iter().filter_map(|key| self.asking(*key, stream)).collect();
+            let requests: Vec<_> =
+                asked.iter().map(|asked| LeaseKeepAliveRequest { id: asked.id.get() }).collect();
+            // They are small, whatever the limit.
+            if self.send_own_all::<LeaseKeepAlive>(stream, &requests, true).is_ok() {
+                if let Some(renewals) = self.leases.streams.get_mut(&stream) {
+                    renewals.extend(asked);
+                }
             }
         }
     }

@@ -235,7 +235,17 @@ impl Core {
         message: &S::Request,
         due: bool,
     ) -> Result<(), MessageTooLarge> {
-        let message = frame::encode(message, self.config.max_request, &mut self.arena)?;
+        self.send_own_all::<S>(stream, core::slice::from_ref(message), due)
+    }
+
+    /// As [`send_own`](Self::send_own) with each of the messages, which go out as one piece.
+    pub(super) fn send_own_all<S: StreamMethod>(
+        &mut self,
+        stream: StreamKey,
+        messages: &[S::Request],
+        due: bool,
+    ) -> Result<(), MessageTooLarge> {
+        let message = frame::encode_all(messages, self.config.max_request, &mut self.arena)?;
         let Some(StreamPhase::Running(call)) = self.streams.get(stream).map(|state| &state.phase) else {
             return Ok(());
         };

@@ -174,7 +174,12 @@ impl World {
                 }
                 Transmit::Send { call, message } => {
                     self.assert_sending(call);
-                    self.sent.entry(call).or_default().push(message);
+                    let sent = self.sent.entry(call).or_default();
+                    let mut rest = message;
+                    while !rest.is_empty() {
+                        let length = u32::from_be_bytes(rest[1..5].try_into().unwrap());
+                        sent.push(rest.split_to(5 + length as usize));
+                    }
                 }
                 Transmit::Finish(call) => {
                     self.assert_sending(call);

@@ -1,13 +1,13 @@
 //! Streams on the network: messages on their way to the servers and back, one by one.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use etcdium_core::ResetCause;
 
 use super::World;
 use super::answers::{Piece, Veil, judge};
 use super::network::Happening;
 use super::records::{Passage, Said};
-use crate::framing::{PREFIX, framed};
+use crate::framing::{framed, unframe};
 use crate::model::{CallId, Status};
 
 impl World {
@@ -15,13 +15,19 @@ impl World {
         self.streams.get(call.0 as usize).is_some_and(|stream| stream.streaming)
     }
 
-    /// The client sends a further message.
-    pub(crate) fn send(&mut self, call: usize, message: &Bytes) {
-        let message = message.slice(PREFIX..);
-        if self.streams.get(call).is_some_and(|stream| stream.path.ends_with("LeaseKeepAlive")) {
-            self.renewal_asked(&message);
+    /// The client sends further messages.
+    pub(crate) fn send(&mut self, call: usize, messages: &Bytes) {
+        let renews = self.streams.get(call).is_some_and(|stream| stream.path.ends_with("LeaseKeepAlive"));
+        let mut rest = BytesMut::from(&messages[..]);
+        while let Ok(Some(message)) = unframe(&mut rest, messages.len()) {
+            if renews {
+                self.renewal_asked(&message);
+            }
+            self.follow(call, Happening::Message(call, message));
         }
-        self.follow(call, Happening::Message(call, message));
+        if !rest.is_empty() {
+            self.violate("whole messages are sent", format!("{} bytes more", rest.len()));
+        }
     }
 
     /// The client ends its request.
