@@ -32,9 +32,10 @@ pub(crate) fn overdue_at(epoch: Instant, sent: Instant, ttl: Duration, until: Op
     on_grid(epoch, sent, sixth.min(left / 3).max(FLOOR))
 }
 
-/// How long a back-off may last when a lease has so much time left.
+/// How long a back-off may last when a lease has so much time left: a leader that comes and goes meanwhile is a chance
+/// missed.
 pub(crate) fn hurry(delay: Duration, left: Duration) -> Duration {
-    delay.min(left / 4).max(FLOOR)
+    delay.min(left / 10).max(FLOOR)
 }
 
 /// At half of its time to live without a renewal a lease is at risk.
@@ -86,7 +87,7 @@ mod tests {
         let soon = start + Duration::from_secs(3);
         assert!(overdue_at(start, start, ttl, Some(soon)) <= start + Duration::from_secs(1));
         assert_eq!(overdue_at(start, start, ttl, Some(start)) - start, FLOOR);
-        assert_eq!(hurry(Duration::from_secs(1), Duration::from_secs(2)), Duration::from_millis(500));
+        assert_eq!(hurry(Duration::from_secs(1), Duration::from_secs(2)), Duration::from_millis(200));
         assert_eq!(hurry(Duration::from_secs(1), Duration::ZERO), FLOOR);
     }
 

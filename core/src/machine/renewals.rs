@@ -27,7 +27,7 @@ use crate::key::LeaseKey;
 use crate::lease::{Answered, Asked, Kept, Renewal, Renewals, Role, pacing};
 use crate::stream::Reader;
 use crate::trace::event;
-use crate::{ConnectionKey, Error, ErrorKind, Outcome, ProtocolError, StreamKey};
+use crate::{ConnectionKey, Error, ErrorKind, EtcdError, Outcome, ProtocolError, StreamKey};
 
 /// As many shared streams may be open: one that works, the others stuck.
 const STREAMS: usize = 4;
@@ -235,14 +235,16 @@ impl Core {
             let error = Error::new(ErrorKind::Unavailable, Outcome::NotApplied);
             error.with_message("the server ended the stream").with_method(LeaseKeepAlive::METHOD)
         });
-        // Not so when the connection broke: then no lease is to blame.
+        // Not so when the connection broke: then no lease is to blame, nor is one for a member that has no leader.
         let refused = *error.kind() != ErrorKind::Unavailable;
+        let of_lease = refused && error.etcd() != Some(EtcdError::NoLeader);
         if refused {
             self.leases.avoid = Some(renewals.endpoint);
         }
         let lived = self.now.saturating_duration_since(renewals.opened) >= PROOF;
         let shared = renewals.role == Role::Shared;
         let proved = renewals.answered && lived;
+        let renewals_on = renewals.connection;
         let cause = Arc::new(error);
         for (place, asked) in renewals.into_asked().into_iter().enumerate() {
             let key = asked.lease;
@@ -252,7 +254,7 @@ impl Core {
                 continue;
             }
             keeper.failed(&cause);
-            if place == 0 && refused && shared {
+            if place == 0 && of_lease && shared {
                 keeper.suspect = true;
             }
             if shared {
@@ -263,7 +265,9 @@ impl Core {
             self.leases.schedule(key);
         }
         if self.life != Life::Closed {
-            if shared && !proved {
+            // What follows a connection that broke is held back by the pauses between connections: another one that is
+            // ready may be the last chance before the next leader dies.
+            if shared && !proved && self.is_open(renewals_on) {
                 self.hold_back();
             }
             self.renew_waiting();
