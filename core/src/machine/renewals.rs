@@ -4,8 +4,8 @@
 //! |---|---|
 //! | renewal | at a third of the time to live; one on its way per lease |
 //! | no answer | after a sixth of the time to live, earlier near the expiry, the renewal is asked for on a further stream: on the same connection if that lives, then elsewhere |
-//! | a stream ends | the lease the server was busy with goes on alone, the others on a new stream |
-//! | no stream can be opened | again after a back-off, the lease with the least time first |
+//! | a stream ends | the lease the server was busy with goes on alone, the others on a new stream; not if the member has no leader, or the connection broke: no lease is to blame |
+//! | the server refuses a stream, or ends it soon | again after a back-off of a tenth of what is left at most, the lease with the least time first |
 //!
 //! etcd renews the leases of a stream one after the other, and whatever goes wrong with one of them but "not found" ends the
 //! stream (`LeaseServer.leaseKeepAlive`, server/etcdserver/api/v3rpc/lease.go). A stream has no state worth keeping, so
