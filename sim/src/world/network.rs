@@ -249,7 +249,7 @@ impl World {
         }
         let passage = if usable { Passage::Flying } else { Passage::Lost };
         let streaming = open.method.kind() != MethodKind::Unary;
-        self.lease_asked(open.method.name(), &open.message);
+        self.lease_asked(index, open.method.name(), &open.message);
         self.calls.push(CallRecord {
             key: open.call,
             op,

@@ -80,6 +80,13 @@ impl Cluster {
         self.lessor.get(id).map(|lease| lease.expiry)
     }
 
+    /// Whether the leader has applied all that is committed, so that it counts by the leases that are there, rather than by
+    /// others of the same ids.
+    pub(crate) fn leases_are_current(&self) -> bool {
+        let leader = self.lessor.primary.and_then(|leader| self.members.get(leader));
+        leader.is_some_and(|leader| leader.position.index >= self.log.end().index)
+    }
+
     /// Whether the lease is there, as of the committed log: granted and not revoked, whoever leads.
     pub fn has_lease(&self, id: i64) -> bool {
         self.state.leases.get(id).is_some()

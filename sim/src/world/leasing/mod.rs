@@ -45,6 +45,8 @@ pub(super) struct Leasing {
     /// Every lease that was ever asked for, in order, and what is known of it.
     asked: Vec<i64>,
     known: BTreeMap<i64, Known>,
+    /// When each grant was sent, by its call.
+    grants: BTreeMap<usize, Instant>,
     /// How often the renewal of each lease was asked for.
     renewals: BTreeMap<i64, u32>,
     /// Since when each place is connected and nothing is wrong with it.
@@ -75,9 +77,8 @@ struct Known {
     seen: bool,
     /// Its renewals are refused.
     denied: bool,
-    /// When it was asked for last.
-    asked: Instant,
-    /// It was granted or renewed, and lives so long at least: a leader that lags may still count by a lease of this id that was revoked.
+    /// It was granted or renewed, and lives so long at least. What the leader counts is this, unless it lags: then it may
+    /// count by a lease of this id that was revoked, or not at all yet.
     granted: Option<Instant>,
 }
 
@@ -88,6 +89,7 @@ impl Leasing {
             held: Vec::new(),
             asked: Vec::new(),
             known: BTreeMap::new(),
+            grants: BTreeMap::new(),
             renewals: BTreeMap::new(),
             good_since: Vec::new(),
             trouble: now,
@@ -177,20 +179,17 @@ impl World {
     }
 
     /// The client asks something about leases.
-    pub(super) fn lease_asked(&mut self, method: &str, message: &Bytes) {
+    pub(super) fn lease_asked(&mut self, call: usize, method: &str, message: &Bytes) {
         let message = message.slice(PREFIX..);
         if method == GRANT {
             let Ok(request) = LeaseGrantRequest::decode(message) else { return };
             // What is below etcd's minimum is raised to it.
             let ttl = Duration::from_secs(request.ttl.unsigned_abs().max(2));
+            self.leasing.grants.insert(call, self.now);
             // A grant may be repeated.
-            match self.leasing.known.entry(request.id) {
-                Entry::Vacant(unknown) => {
-                    let asked = self.now;
-                    unknown.insert(Known { ttl, seen: false, denied: false, asked, granted: None });
-                    self.leasing.asked.push(request.id);
-                }
-                Entry::Occupied(mut known) => known.get_mut().asked = self.now,
+            if let Entry::Vacant(unknown) = self.leasing.known.entry(request.id) {
+                unknown.insert(Known { ttl, seen: false, denied: false, granted: None });
+                self.leasing.asked.push(request.id);
             }
         } else if method == KEEP_ALIVE {
             self.renewal_asked(&message);
@@ -208,47 +207,45 @@ impl World {
     pub(super) fn hear_of_leases(&mut self, call: CallId, said: &Bytes) {
         let Some(stream) = self.streams.get(call.0 as usize).filter(|_| self.is_leasing()) else { return };
         let (path, there) = (stream.path, stream.message.clone());
-        self.lease_said(path, &there, said);
+        self.lease_said(call.0 as usize, path, &there, said);
     }
 
     /// A member says something about leases: what it promises counts, though the lease may be gone since the last look.
-    fn lease_said(&mut self, path: &str, there: &Bytes, said: &Bytes) {
+    fn lease_said(&mut self, call: usize, path: &str, there: &Bytes, said: &Bytes) {
         if path.ends_with(GRANT) {
-            if let Ok(request) = LeaseGrantRequest::decode(there.clone()) {
+            let sent = self.leasing.grants.get(&call).copied();
+            if let (Ok(request), Some(sent)) = (LeaseGrantRequest::decode(there.clone()), sent) {
                 self.learn_leases();
-                self.promised(request.id, None);
-                let expiry = self.cluster.lease_expiry(request.id);
                 if let Some(known) = self.leasing.known.get_mut(&request.id) {
-                    known.granted = known.granted.max(Some(known.asked + known.ttl));
-                    self.leasing.checker.observe(request.id, expiry.max(known.granted));
+                    // It was granted after this request was sent, whoever counts since when.
+                    known.seen = true;
+                    known.granted = known.granted.max(Some(sent + known.ttl));
+                    self.leasing.checker.observe(request.id, known.granted);
                 }
             }
         } else if path.ends_with(KEEP_ALIVE) {
             if let Ok(answer) = LeaseKeepAliveResponse::decode(said.clone()) {
-                self.promised(answer.id, Some(answer.ttl));
+                self.promised(answer.id, answer.ttl);
             }
         }
     }
 
-    fn promised(&mut self, lease: i64, renewed: Option<i64>) {
+    /// A renewal is answered. Most leases are counted; one may be gone since.
+    fn promised(&mut self, lease: i64, ttl: i64) {
         let counted = self.cluster.lease_expiry(lease).is_some();
-        let Some(known) = self.leasing.known.get_mut(&lease).filter(|_| !counted) else { return };
-        let ttl = match renewed {
-            Some(ttl) if ttl > 0 => Duration::from_secs(ttl.unsigned_abs()),
-            None if !known.seen => known.ttl,
-            _ => return,
-        };
+        let Some(known) = self.leasing.known.get_mut(&lease).filter(|_| !counted && ttl > 0) else { return };
         known.seen = true;
-        known.granted = known.granted.max(Some(self.now + ttl));
+        known.granted = known.granted.max(Some(self.now + Duration::from_secs(ttl.unsigned_abs())));
         self.leasing.checker.observe(lease, known.granted);
     }
 
     /// The checker learns what the server has.
     pub(super) fn learn_leases(&mut self) {
+        let current = self.cluster.leases_are_current();
         for (lease, known) in &mut self.leasing.known {
             let (expiry, exists) = (self.cluster.lease_expiry(*lease), self.cluster.has_lease(*lease));
             if expiry.is_some() {
-                known.granted = known.granted.max(expiry);
+                known.granted = if current { expiry } else { known.granted.max(expiry) };
                 self.leasing.checker.observe(*lease, known.granted);
             } else if exists && !known.seen {
                 // The leader has yet to apply the grant, and counts from then.
