@@ -89,10 +89,12 @@ pub(crate) fn encode_all<M: Message>(
         total += PREFIX_LEN + len;
     }
     let mut out = arena.room(total);
+    // The length of a single one, which is the rule, need not be found twice.
+    let only = (messages.len() == 1).then(|| total - PREFIX_LEN);
     for message in messages {
         out.put_u8(0);
         // It fits, as was seen above.
-        out.put_u32(message.encoded_len() as u32);
+        out.put_u32(only.unwrap_or_else(|| message.encoded_len()) as u32);
         // What `Message::encode` does after asking for the room, which was reserved above.
         message.encode_raw(&mut out);
     }

@@ -234,8 +234,12 @@ impl Keeper {
             self.until = until;
             self.stage = Stage::Kept(Some(Box::new(kept)));
         } else {
+            // A lease keeps its time to live: less means that it is another one of the same id.
+            self.until = if kept.ttl < self.ttl { until } else { self.until.max(until) };
             self.ttl = kept.ttl;
-            self.until = self.until.max(until);
+            if self.until <= now {
+                return self.lose(LeaseLost::Expired);
+            }
         }
         self.misses = 0;
         (self.suspect, self.risk_told, self.doubted, self.cause) = (false, false, false, None);

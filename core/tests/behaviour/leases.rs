@@ -44,6 +44,20 @@ fn it_is_renewed_at_a_third_of_its_time() {
     assert_eq!(world.call(), call, "all on one stream");
 }
 
+/// Somebody revoked it and granted another one of the same id: what the former was promised counts no more.
+#[test]
+fn another_lease_of_its_id_lives_by_its_own_time() {
+    let mut world = World::connected(1);
+    let keeper = world.kept(7, 60);
+    let call = world.call();
+    world.advance(s(20));
+    world.renew(call, 7, 9);
+    let left = world.alive(keeper).unwrap();
+    assert!(left > s(8) && left <= s(9), "{left:?}");
+    world.advance(s(3));
+    assert_eq!(world.asked(call).len(), 3, "at a third of its own time");
+}
+
 #[test]
 fn a_change_is_told_to_who_waits_for_it_and_once() {
     let mut world = World::connected(1);
