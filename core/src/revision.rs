@@ -173,19 +173,20 @@ impl RevisionTracker {
     /// A field that is zero is not known: etcd's gRPC proxy leaves fields out. A header without a cluster counts for the
     /// cluster that answered last, one without a revision leaves the revision as it is.
     pub(crate) fn observe(&mut self, header: HeaderView) -> Observation {
+        // A negative revision is as impossible as zero is uninformative, and nothing can follow the last number there is.
+        let seen = if header.revision == i64::MAX { 0 } else { header.revision };
+        let seen = Revision::new(seen);
         if header.cluster_id != 0 {
             let to = ClusterId::new(header.cluster_id);
             match self.cluster {
                 Some(from) if from != to => {
                     self.switch(from, to);
-                    self.revision = self.revision.max(Revision::new(header.revision));
+                    self.revision = self.revision.max(seen);
                     return Observation::ClusterChanged { from, to };
                 }
                 _ => self.cluster = Some(to),
             }
         }
-        let seen = Revision::new(header.revision);
-        // A negative revision is as impossible as zero is uninformative.
         if seen <= Revision::ZERO || seen == self.revision {
             Observation::Same
         } else if seen > self.revision {
@@ -356,6 +357,7 @@ mod tests {
     fn zero_is_unknown_and_never_a_change() {
         let mut tracker = RevisionTracker::default();
         assert_eq!(tracker.observe(view(0, 0)), Observation::Same);
+        assert_eq!(tracker.observe(view(0, i64::MAX)), Observation::Same);
         assert_eq!(tracker.observe(view(0, 4)), Observation::Advanced);
         assert_eq!((tracker.revision(), tracker.cluster()), (Revision::new(4), None));
         // The first cluster to be named is no change, and what was seen before is taken to be its own.
@@ -364,6 +366,7 @@ mod tests {
         assert_eq!(tracker.observe(view(0, 5)), Observation::Advanced);
         assert_eq!(tracker.observe(view(7, 0)), Observation::Same);
         assert_eq!(tracker.observe(view(0, 0)), Observation::Same);
+        assert_eq!(tracker.observe(view(0, i64::MAX)), Observation::Same);
         assert_eq!(tracker.observe(view(7, -3)), Observation::Same);
         assert_eq!((tracker.revision(), tracker.cluster()), (Revision::new(5), Some(ClusterId::new(7))));
     }

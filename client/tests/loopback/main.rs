@@ -4,6 +4,7 @@
 
 mod calls;
 mod going_away;
+mod hostile;
 mod lifecycle;
 mod load;
 mod runtime;

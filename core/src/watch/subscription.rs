@@ -219,7 +219,9 @@ impl Subscription {
         unasked: u64,
     ) -> bool {
         self.phase = Phase::Live { id, unasked, since: now };
-        // If the server does not say where the watch begins: no later than behind what was known before it was confirmed.
+        // If the server does not say where the watch begins, or says that it never will: no later than behind what was known
+        // before it was confirmed.
+        let revision = if revision == i64::MAX { 0 } else { revision };
         let before = if revision > 0 { revision } else { known.get() };
         self.base = if self.next.is_some_and(|next| next > revision) { revision.max(0) } else { 0 };
         if self.next.is_none() && before > 0 {
