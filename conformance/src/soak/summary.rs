@@ -51,73 +51,68 @@ impl Summary {
     pub(super) fn new(facts: Facts) -> Self {
         let Facts { plan, etcd, counters: c, findings, performed, reports, .. } = facts;
         let sum = |field: fn(&Report) -> u64| reports.iter().map(field).sum::<u64>();
-        let lives = reports.iter().map(|report| report.lives.len()).sum::<usize>();
-        let mirrors = reports.iter().map(|report| report.mirrors.len()).sum::<usize>();
+        let count = |field: fn(&Report) -> usize| reports.iter().map(field).sum::<usize>() as u64;
         let rows = vec![
             (
                 "writes",
-                format!(
-                    "{} applied, {} unknown, {} not applied",
-                    c.writes.get(),
-                    c.writes_unknown.get(),
-                    c.writes_not_applied.get()
-                ),
+                counts(&[
+                    (c.writes.get(), "applied"),
+                    (c.writes_unknown.get(), "unknown"),
+                    (c.writes_not_applied.get(), "not applied"),
+                ]),
             ),
             ("history", format!("{} revisions, {} events", facts.revisions, facts.history)),
             (
                 "told",
-                format!(
-                    "{} revisions, {} events; {} revisions without the pairs before (etcd's)",
-                    c.revisions.get(),
-                    c.events.get(),
-                    c.bare.get()
-                ),
+                counts(&[
+                    (c.revisions.get(), "revisions"),
+                    (c.events.get(), "events"),
+                    (c.bare.get(), "revisions without the pairs before (etcd's)"),
+                ]),
             ),
             (
                 "watches",
-                format!(
-                    "{lives}, of these {} cancelled and {} dropped on the way; {mirrors} followers",
-                    c.cancelled.get(),
-                    c.dropped.get()
-                ),
+                counts(&[
+                    (count(|report| report.lives.len()), "lives"),
+                    (c.cancelled.get(), "cancelled on the way"),
+                    (c.dropped.get(), "dropped on the way"),
+                    (count(|report| report.mirrors.len()), "followers"),
+                ]),
             ),
             (
                 "progress",
-                format!("{} told, {} not answered in time", c.progress.get(), c.progress_late.get()),
+                counts(&[(c.progress.get(), "told"), (c.progress_late.get(), "not answered in time")]),
             ),
-            ("disconnected", format!("{} told, {} resumed", c.disconnected.get(), c.resumed.get())),
+            ("disconnected", counts(&[(c.disconnected.get(), "told"), (c.resumed.get(), "resumed")])),
             ("parked", format!("seen {} times", c.parked.get())),
             (
                 "leases",
-                format!(
-                    "{} granted, {} failed; {} renewals, {} times at risk, {} looked up",
-                    c.granted.get(),
-                    c.grants_failed.get(),
-                    c.renewed.get(),
-                    c.at_risk.get(),
-                    c.looked_up.get()
-                ),
+                counts(&[
+                    (c.granted.get(), "granted"),
+                    (c.grants_failed.get(), "failed"),
+                    (c.renewed.get(), "renewals"),
+                    (c.at_risk.get(), "times at risk"),
+                    (c.looked_up.get(), "looked up"),
+                ]),
             ),
             (
                 "leases ended",
-                format!(
-                    "{} expired, {} not found, {} revoked, {} left; {} revoked by others",
-                    c.expired.get(),
-                    c.not_found.get(),
-                    c.revoked.get(),
-                    c.left.get(),
-                    c.betrayed.get()
-                ),
+                counts(&[
+                    (c.expired.get(), "expired"),
+                    (c.not_found.get(), "not found"),
+                    (c.revoked.get(), "revoked"),
+                    (c.left.get(), "left"),
+                    (c.betrayed.get(), "revoked by others"),
+                ]),
             ),
             (
                 "connections",
-                format!(
-                    "{} attempts, {} lost, {} calls, {} probes",
-                    sum(|report| report.stats.connects),
-                    sum(|report| report.stats.connections_lost),
-                    sum(|report| report.stats.calls_opened),
-                    sum(|report| report.stats.probes)
-                ),
+                counts(&[
+                    (sum(|report| report.stats.connects), "attempts"),
+                    (sum(|report| report.stats.connections_lost), "lost"),
+                    (sum(|report| report.stats.calls_opened), "calls"),
+                    (sum(|report| report.stats.probes), "probes"),
+                ]),
             ),
             ("faults", faults(&performed)),
             ("memory", format!("grew by {} MiB", facts.grown >> 20)),
@@ -129,6 +124,11 @@ impl Summary {
         let (findings, found) = findings.take();
         Self { etcd, plan, rows, findings, found }
     }
+}
+
+/// How often what.
+fn counts(rows: &[(u64, &str)]) -> String {
+    rows.iter().map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The blows by kind.

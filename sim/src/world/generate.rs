@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::script::{Action, Cut, Decoy, Fault, Limits, Options, Reading, Request, Script, Setup, Step};
+use crate::model::Disorder;
 use crate::rng::Rng;
 
 /// How many keys the operations share.
@@ -10,7 +11,7 @@ pub(crate) const KEYS: u8 = 5;
 /// How many leases are known at a time.
 pub(crate) const LEASES: u8 = 3;
 
-const fn ms(millis: u64) -> Duration {
+pub(super) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
@@ -79,11 +80,7 @@ fn steps(rng: &mut Rng, setup: &Setup) -> Vec<Step> {
         moments.push(at);
         let action = fault(rng, setup);
         faults += usize::from(action.is_fault());
-        if matches!(action, Action::Restore { .. }) {
-            // There has to be something to restore.
-            actions.push((rng.between(Duration::ZERO, at), Action::Backup));
-        }
-        actions.push((at, action));
+        strike(rng, &mut actions, at, action);
     }
     let ops = 30 + rng.index(60);
     for _ in 0..ops {
@@ -101,9 +98,40 @@ fn steps(rng: &mut Rng, setup: &Setup) -> Vec<Step> {
             }
         }
     }
-    // Equal times keep the order in which they were drawn.
+    in_order(actions)
+}
+
+/// Adds a fault at its time, and what has to come before it.
+pub(super) fn strike(rng: &mut Rng, actions: &mut Vec<(Duration, Action)>, at: Duration, fault: Action) {
+    if matches!(fault, Action::Restore { .. }) {
+        // There has to be something to restore.
+        actions.push((rng.between(Duration::ZERO, at), Action::Backup));
+    }
+    actions.push((at, fault));
+}
+
+/// Steps in the order of their times; those of equal times keep the order in which they were drawn.
+pub(super) fn in_order(mut actions: Vec<(Duration, Action)>) -> Vec<Step> {
     actions.sort_by_key(|(at, _)| *at);
     actions.into_iter().zip(0..).map(|((at, action), id)| Step { id, at, action }).collect()
+}
+
+/// How disorderly the watches of a server are.
+pub(super) fn disorder(rng: &mut Rng) -> Disorder {
+    if rng.chance(400) {
+        return Disorder::default();
+    }
+    Disorder {
+        send_delay: ms(*rng.pick(&[0, 1, 20, 100])),
+        create_delay: ms(*rng.pick(&[0, 1, 20, 200])),
+        sync_delay: ms(*rng.pick(&[0, 50, 500])),
+        shuffle: rng.chance(700),
+    }
+}
+
+/// One of the ways in which the calls of a member are cut.
+pub(super) fn cut(rng: &mut Rng, member: usize) -> Action {
+    Action::Cut(member, *rng.pick(&[Cut::BeforeArrival, Cut::AfterArrival, Cut::Mixed, Cut::Silent]))
 }
 
 pub(super) fn fault(rng: &mut Rng, setup: &Setup) -> Action {
@@ -140,10 +168,7 @@ pub(super) fn fault(rng: &mut Rng, setup: &Setup) -> Action {
         17 => fault(Fault::ResetStreams),
         18 => fault(Fault::Proxy503),
         19 => fault(Fault::Garbage),
-        20..=22 => {
-            let cuts = [Cut::BeforeArrival, Cut::AfterArrival, Cut::Mixed, Cut::Silent];
-            Action::Cut(member, *rng.pick(&cuts))
-        }
+        20..=22 => cut(rng, member),
         23..=25 => Action::GoAway(member, *rng.pick(&[0, 0, 1, 3, 255])),
         26 => Action::MoveLeader(member),
         27 => Action::Compact(rng.below(10) as u8),

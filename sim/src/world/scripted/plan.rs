@@ -2,20 +2,16 @@
 
 use std::time::Duration;
 
-use crate::model::Disorder;
 use crate::rng::Rng;
+use crate::world::generate::{self, ms};
 use crate::world::leasing;
 use crate::world::script::{
-    Action, Cut, Fault, Mix, Options, Request, Script, Scripted, Setup, Step, StreamSetup,
+    Action, Fault, Mix, Options, Request, Script, Scripted, Setup, Step, StreamSetup,
 };
 use crate::world::watching;
 
 /// How many keys there are.
 pub(super) const KEYS: u8 = 4;
-
-const fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
 
 impl Script {
     /// The script of this seed in this mix.
@@ -36,16 +32,7 @@ impl Script {
 }
 
 fn streams(rng: &mut Rng) -> StreamSetup {
-    let disorder = if rng.chance(400) {
-        Disorder::default()
-    } else {
-        Disorder {
-            send_delay: ms(*rng.pick(&[0, 1, 20, 100])),
-            create_delay: ms(*rng.pick(&[0, 1, 20, 200])),
-            sync_delay: ms(*rng.pick(&[0, 50, 500])),
-            shuffle: rng.chance(700),
-        }
-    };
+    let disorder = generate::disorder(rng);
     StreamSetup {
         disorder,
         fragment_bytes: *rng.pick(&[300, 600, 2_000]),
@@ -88,10 +75,7 @@ fn steps(rng: &mut Rng, setup: &Setup) -> Vec<Step> {
         let at = rng.between(Duration::ZERO, horizon);
         moments.push(at);
         let action = fault(rng, setup);
-        if matches!(action, Action::Restore { .. }) {
-            actions.push((rng.between(Duration::ZERO, at), Action::Backup));
-        }
-        actions.push((at, action));
+        generate::strike(rng, &mut actions, at, action);
     }
     for _ in 0..30 + rng.index(50) {
         let at = if rng.chance(500) {
@@ -109,8 +93,7 @@ fn steps(rng: &mut Rng, setup: &Setup) -> Vec<Step> {
             actions.push((at, action));
         }
     }
-    actions.sort_by_key(|(at, _)| *at);
-    actions.into_iter().zip(0..).map(|((at, action), id)| Step { id, at, action }).collect()
+    generate::in_order(actions)
 }
 
 fn write(rng: &mut Rng) -> Request {
@@ -142,10 +125,7 @@ fn fault(rng: &mut Rng, setup: &Setup) -> Action {
         10 => fault(Fault::CutThere),
         11 => fault(Fault::CutBack),
         12 => fault(Fault::RefuseDials),
-        13..=17 => {
-            let cuts = [Cut::BeforeArrival, Cut::AfterArrival, Cut::Mixed, Cut::Silent];
-            Action::Cut(member, *rng.pick(&cuts))
-        }
+        13..=17 => generate::cut(rng, member),
         18..=19 => Action::MoveLeader(member),
         20..=22 => Action::Compact(rng.below(6) as u8),
         23 => Action::Pause(rng.between(ms(1), ms(12_000))),

@@ -3,14 +3,9 @@
 use std::time::Duration;
 
 use super::plan::{Begin, Ending, How, Keys, Reader, WatchPlan};
-use crate::model::Disorder;
 use crate::rng::Rng;
-use crate::world::generate::{self, KEYS};
+use crate::world::generate::{self, KEYS, ms};
 use crate::world::script::{Action, Cut, Fault, Options, Request, Script, Setup, Step, StreamSetup};
-
-const fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
 
 /// The script of this seed.
 pub(in crate::world) fn generate(seed: u64) -> Script {
@@ -23,16 +18,7 @@ pub(in crate::world) fn generate(seed: u64) -> Script {
 }
 
 fn streams(rng: &mut Rng) -> StreamSetup {
-    let disorder = if rng.chance(400) {
-        Disorder::default()
-    } else {
-        Disorder {
-            send_delay: ms(*rng.pick(&[0, 1, 20, 100])),
-            create_delay: ms(*rng.pick(&[0, 1, 20, 200])),
-            sync_delay: ms(*rng.pick(&[0, 50, 500])),
-            shuffle: rng.chance(700),
-        }
-    };
+    let disorder = generate::disorder(rng);
     let progress_interval = ms(*rng.pick(&[100, 500, 2_000, 600_000]));
     // Progress alone must not fill a stream.
     let least = 40 * disorder.send_delay;
@@ -53,11 +39,7 @@ fn steps(rng: &mut Rng, setup: &Setup) -> Vec<Step> {
         let at = rng.between(Duration::ZERO, horizon);
         moments.push(at);
         let action = fault(rng, setup);
-        if matches!(action, Action::Restore { .. }) {
-            // There has to be something to restore.
-            actions.push((rng.between(Duration::ZERO, at), Action::Backup));
-        }
-        actions.push((at, action));
+        generate::strike(rng, &mut actions, at, action);
     }
     let around = |rng: &mut Rng| {
         if rng.chance(600) {
@@ -82,19 +64,14 @@ fn steps(rng: &mut Rng, setup: &Setup) -> Vec<Step> {
             actions.push((at, Action::Start(request(rng), options)));
         }
     }
-    // Equal times keep the order in which they were drawn.
-    actions.sort_by_key(|(at, _)| *at);
-    actions.into_iter().zip(0..).map(|((at, action), id)| Step { id, at, action }).collect()
+    generate::in_order(actions)
 }
 
 /// What goes wrong: as for other operations, and more often what streams feel.
 fn fault(rng: &mut Rng, setup: &Setup) -> Action {
     let member = rng.index(setup.members);
     let action = match rng.index(20) {
-        0..=2 => {
-            let cuts = [Cut::BeforeArrival, Cut::AfterArrival, Cut::Mixed, Cut::Silent];
-            Action::Cut(member, *rng.pick(&cuts))
-        }
+        0..=2 => generate::cut(rng, member),
         3 => Action::GoAway(member, rng.below(3) as u8),
         4..=5 => Action::Compact(rng.below(6) as u8),
         6 => {
