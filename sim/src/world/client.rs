@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use etcdium_core::{Address, CallOptions, Config, Event, Metadata, Op, OpKey, Outcome as Applied, Transmit};
+use etcdium_core::{
+    Address, CallOptions, Config, Event, Metadata, Op, OpKey, Outcome as Applied, Revision, Transmit,
+};
 use etcdium_proto::etcdserverpb::{
     CompactionResponse, DeleteRangeResponse, LeaseGrantResponse, LeaseRevokeResponse,
     LeaseTimeToLiveResponse, PutResponse, RangeResponse, StatusResponse, TxnResponse,
@@ -289,6 +291,9 @@ impl World {
             match event {
                 Event::OpDone(key) => self.done(key.serial() as usize),
                 Event::WatchReadable(key) => self.watch_told(key),
+                Event::ClusterReset { revision, .. } => self.history_replaced(revision),
+                // What was known of another cluster means nothing.
+                Event::ClusterChanged { .. } => self.history_replaced(Revision::ZERO),
                 _ => {}
             }
         }

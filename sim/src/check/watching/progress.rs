@@ -6,9 +6,10 @@ use etcdium_core::ProgressError;
 
 use crate::check::{Check, Fact, Truth, View};
 
-/// The revision that a request for progress is answered with is not below what the core knew when it was asked, nor above
-/// what there is; a restore in between excuses it. Progress is called unsupported only behind a grpc-proxy and by servers
-/// whose word cannot be believed, and refused only if the watch is over or could be parked.
+/// The revision that a request for progress is answered with is not below what the core knew when it was asked, unless the
+/// core told since that this was of another history, nor above what there is, or was before a restore. Progress is called
+/// unsupported only behind a grpc-proxy and by servers whose word cannot be believed, and refused only if the watch is over
+/// or could be parked.
 #[derive(Debug, Default)]
 pub(in crate::check) struct Progress {
     /// Watches that are said to be over, and had more to tell before.
@@ -33,8 +34,7 @@ impl Check for Progress {
                 // It may have come before a restore.
                 let truths = (record.epoch..=view.truths.epoch()).filter_map(|epoch| view.truths.get(epoch));
                 let newest = truths.map(Truth::revision).max().unwrap_or_default();
-                let within = (asked.known..=newest).contains(&revision.get());
-                within || asked.epoch != view.truths.epoch()
+                (asked.known..=newest).contains(&revision.get())
             }
             // The model's 3.4 is of a release whose answers overtake events.
             Err(ProgressError::Unsupported) => view.setup.proxied || view.setup.minor < 5,

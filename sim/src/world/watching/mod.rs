@@ -153,14 +153,7 @@ impl World {
             .filter(|index| self.watching.records[*index].is_live())
             .collect();
         let Some(&index) = live.get(number % live.len().max(1)) else { return };
-        // What it knows of a cluster that was replaced it forgets with the first answer of the other.
-        let here = self.core.cluster().is_none_or(|cluster| cluster.get() == self.cluster.cluster_id());
-        let known = if here { self.core.revision().get() } else { 0 };
-        let asked = ProgressRecord {
-            at: self.now,
-            known: known.min(self.cluster.committed_revision()),
-            epoch: self.watching.truths.epoch(),
-        };
+        let asked = ProgressRecord { at: self.now, known: self.core.revision().get() };
         let record = &mut self.watching.records[index];
         record.asked = Some(asked);
         record.asks += 1;
@@ -170,6 +163,13 @@ impl World {
         self.core.request_progress(self.now, key);
         self.look_at_watch(index);
         self.touched();
+    }
+
+    /// The core says that the history it knew is gone: `known` of the present one is all that it knew when it noticed.
+    pub(super) fn history_replaced(&mut self, known: Revision) {
+        for asked in self.watching.records.iter_mut().filter_map(|record| record.asked.as_mut()) {
+            asked.known = asked.known.min(known.get());
+        }
     }
 
     /// The core says that a watch has something to tell.

@@ -64,8 +64,6 @@ impl WatchRecord {
 pub struct ProgressRecord {
     /// When.
     pub at: Instant,
-    /// The highest revision that the core knew, as far as there was one then: it may be of a history that is gone.
+    /// The highest revision that the core knew then, unless that was of a history that it found to be gone since.
     pub known: i64,
-    /// How many restores lay behind.
-    pub epoch: usize,
 }
