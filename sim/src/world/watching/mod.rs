@@ -45,6 +45,8 @@ pub(super) struct Watching {
     pub(super) records: Vec<WatchRecord>,
     pub(super) truths: Truths,
     readings: Vec<Reading>,
+    /// No watch is kept that can never begin.
+    hopeful: bool,
     /// Every reader takes what there is.
     hasty: bool,
 }
@@ -69,9 +71,7 @@ impl World {
         self.look_at_truth();
         let index = self.watching.records.len();
         let spec = spec(plan, from, self.cluster.committed_revision());
-        // One that follows another may go anywhere: by then nobody looks whether its endpoint is any good.
-        let endpoint = plan.how.endpoint.filter(|_| from.is_none());
-        let place = endpoint.and_then(|endpoint| self.places.get(usize::from(endpoint)));
+        let place = plan.how.endpoint.and_then(|endpoint| self.places.get(usize::from(endpoint)));
         let pinned = place.and_then(|place| self.core.endpoint_key(&place.address));
         let mut request = request(plan, &spec);
         if let Some(pinned) = pinned {
@@ -102,6 +102,9 @@ impl World {
             self.queue.push(self.now + wait, Happening::EndWatch(index));
         }
         self.touched();
+        if self.watching.hopeful {
+            self.give_up_if_hopeless(index);
+        }
     }
 
     /// Whether there was ever a watch.
@@ -277,17 +280,23 @@ impl World {
 
     // The end.
 
-    /// Gives up the watches that nothing in the world makes begin.
+    /// Gives up the watches that nothing in the world makes begin, and from now on each that follows on another.
     pub(super) fn drop_hopeless_watches(&mut self) {
-        let setup = &self.script.setup;
-        let good: Vec<_> = self.places[..setup.members - setup.learners]
-            .iter()
-            .filter_map(|place| self.core.endpoint_key(&place.address))
-            .collect();
+        self.watching.hopeful = true;
         for index in 0..self.watching.records.len() {
-            if self.watching.records[index].pinned.is_some_and(|pinned| !good.contains(&pinned)) {
-                self.give_watch_up(index, Ending::Drop);
-            }
+            self.give_up_if_hopeless(index);
+        }
+    }
+
+    /// A watch that may only use what is no good member of the cluster never begins.
+    fn give_up_if_hopeless(&mut self, index: usize) {
+        let setup = &self.script.setup;
+        let Some(pinned) = self.watching.records[index].pinned else { return };
+        let good = self.places[..setup.members - setup.learners]
+            .iter()
+            .any(|place| self.core.endpoint_key(&place.address) == Some(pinned));
+        if !good {
+            self.give_watch_up(index, Ending::Drop);
         }
     }
 
