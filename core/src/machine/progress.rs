@@ -63,7 +63,20 @@ impl Core {
             line.ask_at = None;
         }
         self.part_askers(key);
+        self.doubt_history(key);
         self.ask_progress(key, false);
+    }
+
+    /// A server says nothing of a watch that begins behind its last revision. If that is below what is known, either it lags,
+    /// or the history is another one: then there is nothing to wait for.
+    fn doubt_history(&mut self, key: HubKey) {
+        let (watches, known) = (&self.watches, self.revisions.revision());
+        let below =
+            |watch: &&WatchKey| watches.get(**watch).is_some_and(|state| state.asks_above_start(known));
+        let Some(line) = self.hubs.get(key).and_then(Hub::line) else { return };
+        if let Some(watch) = line.live.values().find(below).copied() {
+            self.suspect_behind(watch);
+        }
     }
 
     /// Requests for progress may be dropped since a watch of the stream waits for what has not happened yet: then those that

@@ -232,3 +232,27 @@ fn a_request_for_progress_finds_out_too() {
     assert_eq!(world.watch_next(watch), Some(WatchNext::Item(WatchItem::Progress { revision: rev(60) })));
     assert!(matches!(world.end_of_watch(watch), Some(WatchErrorKind::ClusterReset { .. })));
 }
+
+/// A server says no progress of a watch that begins behind its last revision. That a higher one was seen must not be waited
+/// for when it is of a history that is gone.
+#[test]
+fn a_request_for_progress_that_is_never_answered_finds_out_too() {
+    let (mut world, watch) = at_100();
+    let op = world.start(&put("k"), &no_options());
+    let call = *world.op_calls().last().unwrap();
+    world.answer(call, &put_response(101));
+    world.take(&op).unwrap();
+    let mut line = world.await_line();
+    let creation = line.creation(&world);
+    assert_eq!(creation.start_revision, 101);
+    // Restored, and written to since.
+    line.tell(&mut world, &created(creation.watch_id, 100));
+    assert_eq!(world.calls_of(RANGE), []);
+    world.request_progress(watch);
+    world.tell_version("3.7.3");
+    world.advance_until(|world| !world.calls_of(RANGE).is_empty());
+    world.answer(question(&world), &range_response(100));
+    assert_eq!(world.progress_of(watch), Some(Err(ProgressError::Ended)));
+    assert!(matches!(world.watch_next(watch), Some(WatchNext::Item(_))));
+    assert!(matches!(world.end_of_watch(watch), Some(WatchErrorKind::ClusterReset { .. })));
+}
