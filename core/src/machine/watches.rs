@@ -196,6 +196,8 @@ impl Core {
         if state.is_over() {
             return;
         }
+        // Who gave it up has dropped what it had to say.
+        let result = if state.phase == Phase::Cancelling { Ok(()) } else { result };
         let hub = state.hub;
         state.end(result);
         self.leave_hub(hub, watch);

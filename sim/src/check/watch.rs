@@ -132,7 +132,7 @@ impl fmt::Display for WatchViolation {
 }
 
 /// The history of one watch, judged as it grows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WatchChecker {
     spec: WatchSpec,
     /// The first revision not covered yet; none while it cannot be known.

@@ -256,3 +256,22 @@ fn a_request_for_progress_that_is_never_answered_finds_out_too() {
     assert!(matches!(world.watch_next(watch), Some(WatchNext::Item(_))));
     assert!(matches!(world.end_of_watch(watch), Some(WatchErrorKind::ClusterReset { .. })));
 }
+
+/// What it had is dropped, so an error could not say how far it has come. Found by the simulator.
+#[test]
+fn a_watch_that_was_given_up_does_not_tell_that_the_history_was_replaced() {
+    let (mut world, other) = at_100();
+    let mut line = world.await_line();
+    line.creation(&world);
+    let watch = world.watch(of("k"));
+    line.tell(&mut world, &created(2, 80));
+    line.confirm_one(&mut world, 80);
+    line.tell(&mut world, &events(3, [81]));
+    world.cancel_watch(watch);
+    let call = question(&world);
+    world.answer(call, &range_response(81));
+    assert_eq!(world.end_of_watch(watch), None);
+    assert!(matches!(world.watch_next(other), Some(WatchNext::Item(_))));
+    let kind = WatchErrorKind::ClusterReset { cluster_id: CLUSTER.into(), revision: rev(81) };
+    assert_eq!(world.end_of_watch(other), Some(kind));
+}

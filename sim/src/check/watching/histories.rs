@@ -20,7 +20,7 @@ pub(in crate::check) struct Histories {
     began: Vec<Option<i64>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Candidate {
     epoch: usize,
     checker: WatchChecker,
@@ -139,6 +139,12 @@ impl Histories {
             fault = fault.take().or(first);
             good
         });
+        let candidates = core::mem::take(&mut self.watches[index]);
+        for candidate in candidates {
+            if !self.watches[index].contains(&candidate) {
+                self.watches[index].push(candidate);
+            }
+        }
         match fault {
             Some(fault) if self.watches[index].is_empty() => {
                 let record = &view.watches[index];
@@ -150,27 +156,28 @@ impl Histories {
         }
     }
 
-    /// A watch may be in later histories too.
+    /// A watch may be in later histories too: from each that it may have been in so far, and from where it has come there
+    /// by now, also if it may have gone over before.
     fn spread(&mut self, view: &View<'_>, index: usize) {
         let opened = self.began[index].is_some();
         let candidates = &mut self.watches[index];
-        let known: Vec<Candidate> = candidates.clone();
         for epoch in 1..=view.truths.epoch() {
-            if known.iter().any(|candidate| candidate.epoch == epoch) {
-                continue;
-            }
             let same = |candidate: &&Candidate| {
                 let cluster = view.truths.cluster(candidate.epoch);
                 candidate.epoch < epoch && (!opened || cluster == view.truths.cluster(epoch))
             };
-            let Some(from) = known.iter().rfind(same) else { continue };
-            let mut candidate = Candidate { epoch, ..from.clone() };
-            if let Some(truth) = view.truths.get(from.epoch).filter(|_| opened) {
-                let missing = from.checker.missing(truth).next().map(Event::revision);
-                let free = missing.unwrap_or_else(|| truth.revision() + 1);
-                candidate.free = Some(from.free.unwrap_or(free).max(free));
+            let before: Vec<Candidate> = candidates.iter().filter(same).cloned().collect();
+            for from in before {
+                let mut candidate = Candidate { epoch, ..from.clone() };
+                if let Some(truth) = view.truths.get(from.epoch).filter(|_| opened) {
+                    let missing = from.checker.missing(truth).next().map(Event::revision);
+                    let free = missing.unwrap_or_else(|| truth.revision() + 1);
+                    candidate.free = Some(from.free.unwrap_or(free).max(free));
+                }
+                if !candidates.contains(&candidate) {
+                    candidates.push(candidate);
+                }
             }
-            candidates.push(candidate);
         }
     }
 
@@ -181,17 +188,16 @@ impl Histories {
         }
         self.spread(view, index);
         let (Some(truth), epoch) = (view.truths.current(), view.truths.epoch()) else { return Ok(()) };
-        let Some(current) = self.watches[index].iter().find(|candidate| candidate.epoch == epoch) else {
-            return Err(format!("{:?} of step {} watches what is gone", record.key, record.id));
-        };
-        let from = current.free.unwrap_or_default();
-        match current.checker.missing(truth).find(|event| event.revision() >= from) {
-            Some(event) => {
-                let (key, id, spec) = (record.key, record.id, &record.spec);
-                Err(format!("{key:?} of step {id}, {spec:?}, has not delivered {event:?}"))
-            }
-            None => Ok(()),
+        let mut missing = Err(format!("{:?} of step {} watches what is gone", record.key, record.id));
+        for current in self.watches[index].iter().filter(|candidate| candidate.epoch == epoch) {
+            let from = current.free.unwrap_or_default();
+            let Some(event) = current.checker.missing(truth).find(|event| event.revision() >= from) else {
+                return Ok(());
+            };
+            let (key, id, spec) = (record.key, record.id, &record.spec);
+            missing = Err(format!("{key:?} of step {id}, {spec:?}, has not delivered {event:?}"));
         }
+        missing
     }
 
     fn fail(&mut self, rule: WatchRule, how: String) -> Result<(), String> {
