@@ -10,7 +10,7 @@ use crate::world::WatchState;
 /// inconsistent, and refuses nothing. That compacted revisions are compacted is another rule.
 #[derive(Debug, Default)]
 pub(in crate::check) struct Ends {
-    /// How many restores the core had told of.
+    /// How many restores the core had told of, at least.
     noticed: usize,
     /// The same when each watch was asked for.
     before: Vec<usize>,
@@ -30,9 +30,15 @@ impl Check for Ends {
                 if epoch <= self.noticed {
                     return Err(format!("cluster {cluster:?} went back to {revision}: nothing was restored"));
                 }
-                self.noticed = epoch;
+                // What it noticed may have been sent before the latest restore.
+                self.noticed += 1;
             }
-            Fact::Told(Event::ClusterChanged { .. }) => self.noticed = view.truths.epoch(),
+            Fact::Told(Event::ClusterChanged { to, .. }) => {
+                // An answer of a cluster from before may come late, and then one of the present again.
+                let mut epochs = 0..=view.truths.epoch();
+                let first = epochs.find(|epoch| view.truths.cluster(*epoch) == to.get());
+                self.noticed = self.noticed.max(first.unwrap_or_default());
+            }
             Fact::Endpoints(count) => self.emptied |= *count == 0,
             Fact::WatchStarted(_) => self.before.push(self.noticed),
             Fact::WatchEnded(index, result) => {
