@@ -267,7 +267,7 @@ impl From<AddressError> for Error {
 impl From<WatchError> for Error {
     /// What can be said by other kinds is said by them; the rest is [`ErrorKind::Watch`].
     fn from(error: WatchError) -> Self {
-        match error.kind {
+        match error.into_kind() {
             WatchErrorKind::Invalid(invalid) => invalid.into(),
             WatchErrorKind::TooLarge { size, limit } => ErrorKind::RequestTooLarge { size, limit }.into(),
             WatchErrorKind::Closed => ErrorKind::Closed.into(),

@@ -119,6 +119,7 @@ mod stream;
 mod timer;
 mod trace;
 mod transmit;
+mod varint;
 mod watch;
 
 pub use address::{Address, AddressError, AddressErrorKind, Security, Target};
@@ -145,5 +146,5 @@ pub use stats::Stats;
 pub use stream::{Stream, StreamItem};
 pub use transmit::{Connect, Open, Transmit};
 pub use watch::{
-    Events, IntoIter, ProgressError, WatchError, WatchErrorKind, WatchItem, WatchNext, WatchRequest,
+    Events, IntoIter, ProgressError, WatchError, WatchErrorKind, WatchItem, WatchNext, WatchRequest, WatchRun,
 };

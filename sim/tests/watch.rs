@@ -117,6 +117,33 @@ fn a_slow_reader_is_parked_and_loses_nothing() {
 }
 
 #[test]
+fn a_position_in_the_middle_of_what_came_together_is_exact() {
+    let server = SimServer::start().unwrap();
+    block_on(async {
+        let client = client(&server).await;
+        let first = client.put("k", "0").await.unwrap().header.revision;
+        for n in 1..20 {
+            client.put("k", format!("{n}")).await.unwrap();
+        }
+        // The history comes in one response. Past half of it the rest is left.
+        let mut watcher = client.watch("k").from_revision(first).await.unwrap();
+        for n in 0..10 {
+            assert_eq!(values(&mut watcher).await, [format!("{n}")]);
+            assert_eq!(watcher.next_revision().unwrap().get(), first.get() + n + 1);
+        }
+        let from = watcher.next_revision().unwrap();
+        watcher.cancel().await;
+        assert_eq!(client.stats().watches, 0);
+        let mut watcher = client.watch("k").from_revision(from).max_buffer(1_000).await.unwrap();
+        for n in 10..20 {
+            assert_eq!(values(&mut watcher).await, [format!("{n}")]);
+        }
+        // All is read, so that the watch is not behind, whether it was parked or not.
+        assert_eq!(watcher.request_progress().await.unwrap().get(), server.revision());
+    });
+}
+
+#[test]
 fn a_closed_client_ends_its_watches() {
     let server = SimServer::start().unwrap();
     block_on(async {

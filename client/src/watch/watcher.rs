@@ -6,7 +6,9 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::sync::Arc;
 
-use etcdium_core::{ProgressError, Revision, WatchError, WatchErrorKind, WatchKey, WatchNext, WatchRequest};
+use etcdium_core::{
+    ProgressError, Revision, WatchError, WatchErrorKind, WatchKey, WatchNext, WatchRequest, WatchRun,
+};
 use futures_core::Stream;
 
 use super::{Event, WatchItem};
@@ -30,6 +32,10 @@ use crate::client::Handle;
 pub struct Watcher {
     handle: Arc<Handle>,
     watch: WatchKey,
+    /// Events that were taken from the core together.
+    run: WatchRun<Event>,
+    /// The first revision of which nothing was read, in the middle of a run.
+    position: Option<Revision>,
     /// Its end was taken.
     over: bool,
 }
@@ -38,7 +44,7 @@ impl Watcher {
     /// Asks for a watch.
     pub(super) fn start(handle: Arc<Handle>, request: WatchRequest) -> Self {
         let watch = handle.shared().act(|state, now| state.core.watch(now, request));
-        Self { handle, watch, over: false }
+        Self { handle, watch, run: WatchRun::default(), position: None, over: false }
     }
 
     /// Waits for the server's confirmation.
@@ -72,32 +78,55 @@ impl Watcher {
         poll_fn(|cx| self.poll_item(cx)).await
     }
 
+    #[inline]
     fn poll_item(&mut self, cx: &Context<'_>) -> Poll<Option<Result<WatchItem, WatchError>>> {
+        if let Some(item) = self.next_of_run() {
+            return Poll::Ready(Some(Ok(item)));
+        }
         if self.over {
             return Poll::Ready(None);
         }
         // A parked watch goes on when everything was read.
-        let next = self.handle.shared().act(|state, now| {
+        let (run, next) = self.handle.shared().act(|state, now| {
+            let run = state.core.watch_next_run(now, self.watch);
+            if run.is_some() {
+                return (run, None);
+            }
             let next = state.core.watch_next(now, self.watch);
             if next.is_none() {
                 state.wait_for_watch(self.watch, cx.waker());
             }
-            next
+            (None, next)
         });
+        if let Some(run) = run {
+            self.run = run.convert(Event::from);
+        }
         match next {
             Some(WatchNext::Item(item)) => Poll::Ready(Some(Ok(item.map(Event::from)))),
             Some(WatchNext::End(result)) => {
                 self.over = true;
                 Poll::Ready(result.err().map(Err))
             }
-            None => Poll::Pending,
+            None => self.next_of_run().map_or(Poll::Pending, |item| Poll::Ready(Some(Ok(item)))),
         }
+    }
+
+    #[inline]
+    fn next_of_run(&mut self) -> Option<WatchItem> {
+        let (revision, events) = self.run.take_revision(Event::revision)?;
+        if !self.run.is_empty() {
+            self.position = Some(revision.next());
+        } else if self.position.take().is_some() {
+            // It counted for the buffer until now.
+            self.handle.shared().act(|state, now| state.core.watch_run_read(now, self.watch));
+        }
+        Some(WatchItem::Events { revision, events })
     }
 
     /// The first revision of which nothing was read: from where another watch would go on without a gap. `None` before the
     /// watch has begun, which is when the server has not told at which revision.
     pub fn next_revision(&self) -> Option<Revision> {
-        self.handle.shared().lock().core.watch_position(self.watch)
+        self.position.or_else(|| self.handle.shared().lock().core.watch_position(self.watch))
     }
 
     /// Asks how far the watch has come: the answer is a revision up to which every event is in what was or can be read from
@@ -135,6 +164,7 @@ impl Watcher {
     /// Dropping the future cancels the watch all the same.
     pub async fn cancel(mut self) {
         self.handle.shared().act(|state, now| state.core.cancel_watch(now, self.watch));
+        self.run = WatchRun::default();
         while self.next().await.is_some() {}
     }
 

@@ -7,7 +7,6 @@ use etcdium_proto::etcdserverpb::{
     ResponseHeader, WatchCancelRequest, WatchRequest as WatchMessage, WatchResponse,
 };
 use etcdium_proto::streams::Watch;
-use prost::Message;
 
 use super::streams::OwnSettings;
 use super::{Core, Timer, after};
@@ -16,6 +15,7 @@ use crate::revision::peek_watch_id;
 use crate::stream::Reader;
 use crate::trace::event;
 use crate::watch::WatchErrorKind;
+use crate::watch::decode::decode;
 use crate::watch::hub::{ANSWER, Creation, Hub, HubPhase, Line};
 use crate::watch::refusal::{self, Refusal};
 use crate::watch::subscription::{Phase, Received, Subscription};
@@ -166,7 +166,7 @@ impl Core {
     /// Messages came on a hub's stream.
     pub(super) fn hub_received(&mut self, key: HubKey, stream: StreamKey) {
         while let Some(encoded) = self.next_own(stream) {
-            let response = match WatchResponse::decode(self.own_copy(key, encoded)) {
+            let response = match decode(self.own_copy(key, encoded)) {
                 Ok(response) => response,
                 Err(error) => {
                     let kind = ErrorKind::Protocol(ProtocolError::Message(error.to_string()));

@@ -9,7 +9,7 @@ use crate::frame::MessageTooLarge;
 use crate::key::HubKey;
 use crate::watch::hub::{Hub, Lane};
 use crate::watch::subscription::{Phase, Subscription};
-use crate::watch::{ProgressError, WatchErrorKind, WatchNext, WatchRequest};
+use crate::watch::{ProgressError, WatchErrorKind, WatchNext, WatchRequest, WatchRun};
 use crate::{Error, ErrorKind, Event, InvalidRequest, Outcome, Revision, WatchKey};
 
 impl Core {
@@ -85,10 +85,35 @@ impl Core {
             }
             None => state.unhint(),
         }
-        if state.phase == Phase::Parked && state.is_drained() {
+        self.resume_drained(watch);
+        next
+    }
+
+    /// Takes the events that are next, if such are: what [`watch_next`](Self::watch_next) would give item by item, for
+    /// readers who hand them on one by one. What it gives counts for the buffer until it is read, which
+    /// [`watch_run_read`](Self::watch_run_read) tells, or the next call of this or of `watch_next`; the events of a single
+    /// revision count as read at once.
+    pub fn watch_next_run(&mut self, now: Instant, watch: WatchKey) -> Option<WatchRun> {
+        self.advance(now);
+        let run = self.watches.get_mut(watch)?.take_run();
+        self.resume_drained(watch);
+        run
+    }
+
+    /// What [`watch_next_run`](Self::watch_next_run) gave last is read.
+    pub fn watch_run_read(&mut self, now: Instant, watch: WatchKey) {
+        self.advance(now);
+        if let Some(state) = self.watches.get_mut(watch) {
+            state.run_read();
+            self.resume_drained(watch);
+        }
+    }
+
+    /// A parked watch goes on when its reader has read everything.
+    fn resume_drained(&mut self, watch: WatchKey) {
+        if self.watches.get(watch).is_some_and(|state| state.phase == Phase::Parked && state.is_drained()) {
             self.requeue(watch);
         }
-        next
     }
 
     /// Whether the server has confirmed the watch at least once; `None` if it never did and the watch is over.
@@ -98,7 +123,8 @@ impl Core {
         (state.opened || !state.is_over()).then_some(state.opened)
     }
 
-    /// The first revision of which the reader of a watch has taken nothing: from where another watch would go on. `None`
+    /// The first revision of which the reader of a watch has taken nothing, alone or in a run: from where another watch
+    /// would go on. `None`
     /// before the watch has begun.
     pub fn watch_position(&self, watch: WatchKey) -> Option<Revision> {
         self.watches.get(watch)?.told()

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::ops::Deref;
+use std::sync::Arc;
 
 use etcdium_proto::mvccpb;
 
@@ -40,33 +41,42 @@ pub enum WatchItem<E = mvccpb::Event> {
     },
 }
 
-/// The events of one revision: at least one, a slice.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Events<E = mvccpb::Event>(Batch<E>);
+/// The events of one revision: at least one, a slice. Revisions that arrived together share a list, which lives as long as any
+/// of them.
+#[derive(Clone)]
+pub struct Events<E = mvccpb::Event>(List<E>);
 
-// Most revisions have one event: it needs no memory of its own.
-#[derive(Clone, Debug, PartialEq)]
-enum Batch<E> {
-    One(E),
-    Many(Vec<E>),
+// Items are handed on from function to function, events are large: so an item is small, and events stay where they are.
+#[derive(Clone)]
+enum List<E> {
+    Own(Vec<E>),
+    Shared { all: Arc<Vec<E>>, from: usize, to: usize },
 }
 
 impl<E> Events<E> {
     /// A single event.
-    pub const fn one(event: E) -> Self {
-        Self(Batch::One(event))
+    pub fn one(event: E) -> Self {
+        Self(List::Own(vec![event]))
     }
 
-    /// The same with each event converted. A list of events no smaller than what they become is converted in place.
-    pub fn map<T>(self, convert: impl Fn(E) -> T) -> Events<T> {
-        Events(match self.0 {
-            Batch::One(event) => Batch::One(convert(event)),
-            Batch::Many(events) => Batch::Many(events.into_iter().map(convert).collect()),
-        })
+    #[inline]
+    pub(crate) fn shared(all: Arc<Vec<E>>, from: usize, to: usize) -> Self {
+        Self(List::Shared { all, from, to })
     }
 }
 
-impl<E> WatchItem<E> {
+impl<E: Clone> Events<E> {
+    /// The same with each event converted. A list of events no smaller than what they become is converted in place, if no
+    /// other revision shares it.
+    pub fn map<T>(self, convert: impl Fn(E) -> T) -> Events<T> {
+        Events(List::Own(match self.0 {
+            List::Own(events) => events.into_iter().map(convert).collect(),
+            List::Shared { .. } => self.iter().cloned().map(convert).collect(),
+        }))
+    }
+}
+
+impl<E: Clone> WatchItem<E> {
     /// The same with each event converted.
     pub fn map<T>(self, convert: impl Fn(E) -> T) -> WatchItem<T> {
         match self {
@@ -81,7 +91,7 @@ impl<E> WatchItem<E> {
 
 impl<E> From<Vec<E>> for Events<E> {
     fn from(events: Vec<E>) -> Self {
-        Self(Batch::Many(events))
+        Self(List::Own(events))
     }
 }
 
@@ -90,50 +100,67 @@ impl<E> Deref for Events<E> {
 
     fn deref(&self) -> &[E] {
         match &self.0 {
-            Batch::One(event) => core::slice::from_ref(event),
-            Batch::Many(events) => events,
+            List::Own(events) => events,
+            List::Shared { all, from, to } => all.get(*from..*to).unwrap_or_default(),
         }
     }
 }
 
-/// Takes the events out one by one. From [`Events`].
+impl<E: PartialEq> PartialEq for Events<E> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for Events<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// Takes the events out one by one; of a list that is shared it takes copies. From [`Events`].
 #[derive(Debug)]
 pub struct IntoIter<E>(Rest<E>);
 
 #[derive(Debug)]
 enum Rest<E> {
-    One(Option<E>),
-    Many(std::vec::IntoIter<E>),
+    Own(std::vec::IntoIter<E>),
+    Shared { events: Events<E>, at: usize },
 }
 
-impl<E> Iterator for IntoIter<E> {
+impl<E: Clone> Iterator for IntoIter<E> {
     type Item = E;
 
     fn next(&mut self) -> Option<E> {
         match &mut self.0 {
-            Rest::One(event) => event.take(),
-            Rest::Many(events) => events.next(),
+            Rest::Own(events) => events.next(),
+            Rest::Shared { events, at } => {
+                let event = events.get(*at)?.clone();
+                *at += 1;
+                Some(event)
+            }
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        match &self.0 {
-            Rest::One(event) => (event.is_some().into(), Some(event.is_some().into())),
-            Rest::Many(events) => events.size_hint(),
-        }
+        let left = match &self.0 {
+            Rest::Own(events) => events.len(),
+            Rest::Shared { events, at } => events.len() - at,
+        };
+        (left, Some(left))
     }
 }
 
-impl<E> ExactSizeIterator for IntoIter<E> {}
+impl<E: Clone> ExactSizeIterator for IntoIter<E> {}
 
-impl<E> IntoIterator for Events<E> {
+impl<E: Clone> IntoIterator for Events<E> {
     type Item = E;
     type IntoIter = IntoIter<E>;
 
     fn into_iter(self) -> IntoIter<E> {
         IntoIter(match self.0 {
-            Batch::One(event) => Rest::One(Some(event)),
-            Batch::Many(events) => Rest::Many(events.into_iter()),
+            List::Own(events) => Rest::Own(events.into_iter()),
+            shared @ List::Shared { .. } => Rest::Shared { events: Self(shared), at: 0 },
         })
     }
 }
@@ -152,9 +179,8 @@ pub enum WatchNext {
 /// Everything received before has been given before; [`next_revision`](Self::next_revision) is where that stops.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WatchError {
-    pub(crate) kind: WatchErrorKind,
-    pub(crate) next: Option<Revision>,
-    pub(crate) source: Option<Error>,
+    // Small, for every item is handed on in a result.
+    inner: Box<(WatchErrorKind, Option<Revision>)>,
 }
 
 /// The causes for which a watch ends. Trouble with connections and members is none of them.
@@ -206,19 +232,23 @@ pub enum WatchErrorKind {
 }
 
 impl WatchError {
-    /// An error, for tests and fakes.
+    /// An error; also for tests and fakes.
     pub fn new(kind: WatchErrorKind, next_revision: Option<Revision>) -> Self {
-        Self { kind, next: next_revision, source: None }
+        Self { inner: Box::new((kind, next_revision)) }
     }
 
     /// Why the watch ended.
     pub fn kind(&self) -> &WatchErrorKind {
-        &self.kind
+        &self.inner.0
+    }
+
+    pub(crate) fn into_kind(self) -> WatchErrorKind {
+        self.inner.0
     }
 
     /// The first revision of which nothing was given; `None` if the watch had not begun.
     pub fn next_revision(&self) -> Option<Revision> {
-        self.next
+        self.inner.1
     }
 }
 
@@ -248,18 +278,14 @@ impl fmt::Display for WatchErrorKind {
 
 impl fmt::Display for WatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.next {
-            Some(next) => write!(f, "{}; the watch was at revision {next}", self.kind),
-            None => self.kind.fmt(f),
+        match self.next_revision() {
+            Some(next) => write!(f, "{}; the watch was at revision {next}", self.kind()),
+            None => self.kind().fmt(f),
         }
     }
 }
 
-impl core::error::Error for WatchError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
-    }
-}
+impl core::error::Error for WatchError {}
 
 /// Why progress cannot be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
-//! Watches: what they ask for ([`request`]), what they give ([`item`]), one watch ([`subscription`]), the stream that many
-//! share ([`hub`]), and what a server's words mean ([`refusal`]). `machine::watches`, `hubs`, `hub_loss` and `progress`
-//! move them.
+//! Watches: what they ask for ([`request`]), what they give ([`item`]), one watch ([`subscription`]), what waits for its reader
+//! ([`buffer`]), the stream that many share ([`hub`]), how responses are read ([`decode`]), and what a server's words mean
+//! ([`refusal`]). `machine::watches`, `hubs`, `hub_loss` and `progress` move them.
 //!
 //! A watch is a logical subscription that outlives streams and connections:
 //!
@@ -11,6 +11,8 @@
 //! * a slow reader costs its cap and nobody else anything: past it the watch is parked, that is cancelled on the server, and
 //!   created again from the next revision when the reader has taken everything.
 
+pub(crate) mod buffer;
+pub(crate) mod decode;
 pub(crate) mod hub;
 pub(crate) mod item;
 pub(crate) mod refusal;
@@ -18,5 +20,6 @@ pub(crate) mod request;
 pub(crate) mod subscription;
 pub(crate) mod version;
 
+pub use buffer::WatchRun;
 pub use item::{Events, IntoIter, ProgressError, WatchError, WatchErrorKind, WatchItem, WatchNext};
 pub use request::WatchRequest;

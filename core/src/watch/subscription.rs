@@ -11,7 +11,6 @@
 //! * Events before `next` are repetitions and dropped. So nothing comes twice, and nothing that a watch created anew from
 //!   `next` would miss.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use etcdium_proto::mvccpb;
@@ -19,11 +18,9 @@ use etcdium_proto::mvccpb;
 use crate::backoff::Backoff;
 use crate::key::HubKey;
 use crate::rng::Rng;
-use crate::watch::{Events, ProgressError, WatchError, WatchErrorKind, WatchItem, WatchNext, WatchRequest};
+use crate::watch::buffer::{Buffer, SMALL, revision};
+use crate::watch::{ProgressError, WatchError, WatchErrorKind, WatchItem, WatchNext, WatchRequest, WatchRun};
 use crate::{Error, Revision};
-
-/// What an item without events counts for in the buffer: about what it takes in memory.
-const SMALL: usize = 64;
 
 /// Between two warnings that the reader of a watch is slow.
 const WARNING: Duration = Duration::from_secs(30);
@@ -106,11 +103,7 @@ pub(crate) struct Subscription {
     /// The revision of the store when it was created on its present stream, if it starts behind that; else zero. Until there
     /// is more the server tells no progress of such a watch (`progressIfSync`, mvcc/watchable_store.go).
     base: i64,
-    /// Events of a revision that may not be whole, and what they take.
-    parts: Vec<mvccpb::Event>,
-    parts_bytes: usize,
-    queue: VecDeque<WatchItem>,
-    bytes: usize,
+    buffer: Buffer,
     /// The reader was told that the stream broke, and not yet that the watch goes on.
     cut: bool,
     /// The application was told to look.
@@ -130,6 +123,7 @@ pub(crate) struct Subscription {
 impl Subscription {
     pub(crate) fn new(request: WatchRequest, hub: HubKey, backoff: Backoff) -> Self {
         let start = request.start.map(Revision::get);
+        let buffer = Buffer::new(request.max_buffer);
         Self {
             request,
             hub,
@@ -142,10 +136,7 @@ impl Subscription {
             last_event: 0,
             began: 0,
             base: 0,
-            parts: Vec::new(),
-            parts_bytes: 0,
-            queue: VecDeque::new(),
-            bytes: 0,
+            buffer,
             cut: false,
             hinted: false,
             ask: None,
@@ -179,12 +170,12 @@ impl Subscription {
 
     /// Bytes in its buffer: keys, values, and the room events take.
     pub(crate) fn buffered(&self) -> usize {
-        self.bytes + self.parts_bytes
+        self.buffer.bytes()
     }
 
     /// Bytes in its queue.
     pub(crate) fn queued(&self) -> usize {
-        self.bytes
+        self.buffer.queued()
     }
 
     /// Events dropped that had been given before.
@@ -231,11 +222,11 @@ impl Subscription {
         self.began = self.next.unwrap_or_default();
         let first = !core::mem::replace(&mut self.opened, true);
         if first && self.request.created {
-            self.push(WatchItem::Created { revision: Revision::new(revision.max(0)) }, SMALL);
+            self.buffer.push(WatchItem::Created { revision: Revision::new(revision.max(0)) });
         }
         let resumed = core::mem::take(&mut self.cut);
         if resumed {
-            self.push(WatchItem::Resumed { from: Revision::new(self.began) }, SMALL);
+            self.buffer.push(WatchItem::Resumed { from: Revision::new(self.began) });
         }
         self.ask_no_more_than(known);
         self.progress_at_start() || first || resumed
@@ -272,30 +263,25 @@ impl Subscription {
         }
         #[cfg(etcdium_planted)]
         let kept = match self.planted {
-            Some(crate::Planted::FragmentsKept) => core::mem::take(&mut self.parts),
+            Some(crate::Planted::FragmentsKept) => self.buffer.join_parts(Vec::new()),
             _ => Vec::new(),
         };
-        self.drop_parts();
+        self.buffer.drop_parts();
         #[cfg(etcdium_planted)]
-        self.parts.extend(kept);
+        self.buffer.keep(kept);
         // Nobody needs to be told before the watch began, nor twice, nor more than fits.
-        let told = self.opened && self.request.notices && !self.cut && self.has_room(SMALL);
+        let told = self.opened && self.request.notices && !self.cut && self.buffer.has_room(SMALL);
         if told {
             self.cut = true;
-            self.push(WatchItem::Disconnected { cause: cause.clone() }, SMALL);
+            self.buffer.push(WatchItem::Disconnected { cause: cause.clone() });
         }
         told
-    }
-
-    fn drop_parts(&mut self) {
-        self.parts = Vec::new();
-        self.parts_bytes = 0;
     }
 
     /// The buffer is full, or the server cancelled the watch: it is not on a stream any more.
     pub(crate) fn detach(&mut self, phase: Phase) {
         self.phase = phase;
-        self.drop_parts();
+        self.buffer.drop_parts();
         if self.phase == Phase::Parked {
             #[cfg(etcdium_planted)]
             if self.planted == Some(crate::Planted::ParkedSkips) {
@@ -307,22 +293,19 @@ impl Subscription {
 
     /// Ends the watch: behind what is in its queue, or at once if the user wants no more of it.
     pub(crate) fn end(&mut self, result: Result<(), WatchErrorKind>) {
-        self.drop_parts();
+        self.buffer.drop_parts();
         if result.is_ok() {
-            self.queue = VecDeque::new();
-            self.bytes = 0;
+            self.buffer.clear();
         }
         // All that is in the queue is given before the error.
         let next = self.next();
-        self.phase = Phase::Over(result.map_err(|kind| WatchError { kind, next, source: None }));
+        self.phase = Phase::Over(result.map_err(|kind| WatchError::new(kind, next)));
         self.answer(Err(ProgressError::Ended));
     }
 
     /// The user gives the watch up, and the server has to confirm.
     pub(crate) fn cancelling(&mut self) {
-        self.drop_parts();
-        self.queue = VecDeque::new();
-        self.bytes = 0;
+        self.buffer.clear();
         self.phase = Phase::Cancelling;
         self.answer(Err(ProgressError::Ended));
     }
@@ -334,97 +317,74 @@ impl Subscription {
         let (Some(first), Some(last)) = (events.first().map(revision), events.last().map(revision)) else {
             return Received::Taken;
         };
-        let begun = self.parts.first().map_or(1, revision);
+        let begun = self.buffer.begun();
         // No revision follows the last number there is: one of an event cannot be told from a repetition.
-        let sorted = begun <= first && last < i64::MAX && events.is_sorted_by_key(revision);
+        let sorted = begun.unwrap_or(1) <= first && last < i64::MAX && events.is_sorted_by_key(revision);
         #[cfg(etcdium_planted)]
         let sorted = sorted || self.planted == Some(crate::Planted::FragmentsKept);
         if !sorted {
             return Received::Disordered;
         }
-        let (events, first) = if self.parts.is_empty() {
-            (events, first)
-        } else if more && last == begun {
+        if more && Some(last) == begun {
             return self.keep(events);
-        } else {
-            let mut parts = core::mem::take(&mut self.parts);
-            self.parts_bytes = 0;
-            parts.extend(events);
-            (parts, begun)
-        };
-        if first == last {
-            if more {
-                return self.keep(events);
-            }
-            return match self.offer(last, events.into()) {
-                Ok(()) => Received::Taken,
-                Err(refused) => refused,
-            };
         }
-        let mut events = events.into_iter().peekable();
-        while let Some(event) = events.next() {
-            let at = revision(&event);
-            if more && at == last {
-                return self.keep(core::iter::once(event).chain(events).collect());
-            }
-            let whole = match events.next_if(|next| revision(next) == at) {
-                None => Events::one(event),
-                Some(second) => {
-                    let mut siblings = vec![event, second];
-                    siblings.extend(core::iter::from_fn(|| events.next_if(|next| revision(next) == at)));
-                    Events::from(siblings)
-                }
-            };
-            if let Err(refused) = self.offer(at, whole) {
-                return refused;
-            }
+        let mut events = self.buffer.join_parts(events);
+        let whole = if more { events.partition_point(|event| revision(event) < last) } else { events.len() };
+        let open = events.split_off(whole);
+        match self.offer(events) {
+            Ok(()) if open.is_empty() => Received::Taken,
+            Ok(()) => self.keep(open),
+            Err(refused) => refused,
         }
-        Received::Taken
     }
 
-    /// Keeps events of a revision that may not be whole. They count as if it were: another fragment may only add to them.
     fn keep(&mut self, events: Vec<mvccpb::Event>) -> Received {
-        self.parts_bytes += events.iter().map(cost).sum::<usize>();
-        if self.parts.is_empty() {
-            self.parts = events;
-        } else {
-            self.parts.extend(events);
-        }
-        if self.has_room(self.parts_bytes) { Received::Taken } else { Received::Full }
+        if self.buffer.keep(events) { Received::Taken } else { Received::Full }
     }
 
-    /// Takes all events of one revision, unless they came before or do not fit.
-    fn offer(&mut self, revision: i64, events: Events) -> Result<(), Received> {
-        if self.next.is_some_and(|next| revision < next) {
-            // Some servers send events older than asked for (etcd issue 20221): those mean nothing. But what was told to
-            // be complete on this very stream must be.
-            let contradicts = revision >= self.began && revision > self.last_event;
-            #[cfg(etcdium_planted)]
-            let contradicts = contradicts
-                && !matches!(
-                    self.planted,
-                    Some(crate::Planted::ProgressTooEarly | crate::Planted::UntrustedProgress)
-                );
-            if contradicts {
-                return Err(Received::Inconsistent(Revision::new(revision)));
-            }
-            self.repeated += events.len() as u64;
-            return Ok(());
+    /// Takes the events of whole revisions, unless they came before or do not fit.
+    fn offer(&mut self, mut events: Vec<mvccpb::Event>) -> Result<(), Received> {
+        self.drop_repeated(&mut events)?;
+        let (fitting, bytes) = self.buffer.fitting(&events);
+        let full = fitting < events.len();
+        if full {
+            events.truncate(fitting);
+            events.shrink_to_fit();
         }
-        let bytes = events.iter().map(cost).sum();
-        if !self.has_room(bytes) {
-            return Err(Received::Full);
+        if let Some(last) = events.last().map(revision) {
+            self.next = Some(last.saturating_add(1));
+            self.last_event = last;
+            self.buffer.push_events(events, bytes);
         }
-        self.next = Some(revision.saturating_add(1));
-        self.last_event = revision;
-        self.push(WatchItem::Events { revision: Revision::new(revision), events }, bytes);
+        if full { Err(Received::Full) } else { Ok(()) }
+    }
+
+    fn drop_repeated(&mut self, events: &mut Vec<mvccpb::Event>) -> Result<(), Received> {
+        let Some(next) = self.next else { return Ok(()) };
+        let old = events.partition_point(|event| revision(event) < next);
+        // Some servers send events older than asked for (etcd issue 20221): those mean nothing. But what was told to be
+        // complete on this very stream must be.
+        let told = self.began.max(self.last_event.saturating_add(1));
+        let contradiction = events.iter().take(old).map(revision).find(|revision| *revision >= told);
+        #[cfg(etcdium_planted)]
+        let contradiction = contradiction.filter(|_| {
+            !matches!(
+                self.planted,
+                Some(crate::Planted::ProgressTooEarly | crate::Planted::UntrustedProgress)
+            )
+        });
+        if let Some(revision) = contradiction {
+            return Err(Received::Inconsistent(Revision::new(revision)));
+        }
+        self.repeated += old as u64;
+        events.drain(..old);
         Ok(())
     }
 
     /// The server says that everything up to `revision` was sent. Says whether that was told on.
     pub(crate) fn progress(&mut self, revision: i64) -> bool {
         // Between the fragments of a response nothing can be said of it.
-        if revision <= 0 || revision == i64::MAX || !self.parts.is_empty() {
+        if revision <= 0 || revision == i64::MAX || self.buffer.begun().is_some() {
             return false;
         }
         let next = revision.saturating_add(1);
@@ -441,11 +401,7 @@ impl Subscription {
         if !self.request.progress_notify && !self.is_asking() {
             return false;
         }
-        if let Some(WatchItem::Progress { revision: latest }) = self.queue.back_mut() {
-            *latest = revision;
-        } else {
-            self.push(WatchItem::Progress { revision }, SMALL);
-        }
+        self.buffer.push_progress(revision);
         if matches!(self.ask, Some(Ask::Open(least)) if revision.get() >= least) {
             self.answer(Ok(revision));
         }
@@ -523,60 +479,34 @@ impl Subscription {
 
     /// Takes the next item, or the end.
     pub(crate) fn take(&mut self) -> Option<WatchNext> {
-        let Some(item) = self.queue.pop_front() else {
-            self.bytes = 0;
+        self.buffer.release();
+        let Some(item) = self.buffer.take() else {
             return match &self.phase {
                 Phase::Over(result) => Some(WatchNext::End(result.clone())),
                 _ => None,
             };
         };
-        match &item {
-            WatchItem::Events { revision, events } => {
-                self.bytes -= events.iter().map(cost).sum::<usize>();
-                self.told = Some(revision.next().get());
-            }
-            WatchItem::Progress { revision } => {
-                self.bytes -= SMALL;
-                self.told = Some(revision.next().get());
-            }
-            WatchItem::Created { .. } | WatchItem::Disconnected { .. } | WatchItem::Resumed { .. } => {
-                self.bytes -= SMALL;
-            }
-        }
-        if self.queue.is_empty() && self.queue.capacity() > ROOM {
-            self.queue = VecDeque::new();
+        if let WatchItem::Events { revision, .. } | WatchItem::Progress { revision } = &item {
+            self.told = Some(revision.next().get());
         }
         Some(WatchNext::Item(item))
     }
 
-    /// Whether nothing is left to take.
+    /// Takes the events that are next, if such are.
+    pub(crate) fn take_run(&mut self) -> Option<WatchRun> {
+        self.buffer.release();
+        let run = self.buffer.take_run()?;
+        self.told = run.as_slice().last().map(|last| revision(last).saturating_add(1)).or(self.told);
+        Some(run)
+    }
+
+    /// The run that was taken last is read.
+    pub(crate) fn run_read(&mut self) {
+        self.buffer.release();
+    }
+
+    /// Whether nothing is left to read.
     pub(crate) fn is_drained(&self) -> bool {
-        self.queue.is_empty()
+        self.buffer.is_drained()
     }
-
-    /// Whether this much more may be buffered. Whatever comes first may: a revision is never split.
-    fn has_room(&self, bytes: usize) -> bool {
-        self.queue.is_empty() || self.bytes.saturating_add(bytes) <= self.request.max_buffer
-    }
-
-    fn push(&mut self, item: WatchItem, bytes: usize) {
-        self.bytes += bytes;
-        self.queue.push_back(item);
-    }
-}
-
-/// The room an empty queue keeps: a burst gives its memory back.
-const ROOM: usize = 256;
-
-/// The revision of an event, zero if it has none.
-fn revision(event: &mvccpb::Event) -> i64 {
-    event.kv.as_ref().map_or(0, |kv| kv.mod_revision)
-}
-
-/// What an event takes in memory.
-fn cost(event: &mvccpb::Event) -> usize {
-    let pair = |kv: &mvccpb::KeyValue| kv.key.len() + kv.value.len();
-    size_of::<WatchItem<mvccpb::Event>>()
-        + event.kv.as_ref().map_or(0, pair)
-        + event.prev_kv.as_ref().map_or(0, pair)
 }

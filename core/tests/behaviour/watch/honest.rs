@@ -246,6 +246,8 @@ impl Server {
 struct Reader {
     watch: WatchKey,
     key: u8,
+    /// What it took at once: every other reader takes runs.
+    run: WatchRun,
     /// The first revision not told; `None` before the watch began.
     next: Option<i64>,
     given_up: bool,
@@ -292,9 +294,15 @@ impl Play {
                     request = request.progress_notify();
                 }
                 let watch = self.world.watch(request);
-                let reader =
-                    Reader { watch, key: *key, next: start, given_up: false, over: false, asked: false };
-                self.readers.push(reader);
+                self.readers.push(Reader {
+                    watch,
+                    key: *key,
+                    run: WatchRun::default(),
+                    next: start,
+                    given_up: false,
+                    over: false,
+                    asked: false,
+                });
             }
             Step::Take(n, count) => {
                 if let Some(n) = self.reader(*n) {
@@ -306,6 +314,7 @@ impl Play {
             Step::Cancel(n) => {
                 if let Some(n) = self.reader(*n) {
                     self.readers[n].given_up = true;
+                    self.readers[n].run = WatchRun::default();
                     self.world.cancel_watch(self.readers[n].watch);
                 }
             }
@@ -368,7 +377,12 @@ impl Play {
         }
         let answer = self.world.core.watch_progress(reader.watch);
         reader.asked &= answer.is_none();
-        let Some(next) = self.world.watch_next(reader.watch) else { return false };
+        if n % 2 == 0 && reader.run.is_empty() {
+            reader.run = self.world.watch_next_run(reader.watch).unwrap_or_default();
+        }
+        let of_run = reader.run.next();
+        let of_run = of_run.map(|(revision, events)| WatchNext::Item(WatchItem::Events { revision, events }));
+        let Some(next) = of_run.or_else(|| self.world.watch_next(reader.watch)) else { return false };
         let quiet = |from: i64, to: i64| (from..to).all(|at| self.server.matching(reader.key, at).is_empty());
         match next {
             WatchNext::Item(WatchItem::Created { revision }) => {

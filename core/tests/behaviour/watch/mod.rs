@@ -10,6 +10,7 @@ mod hostile;
 mod park;
 mod progress;
 mod resume;
+mod run;
 #[cfg(feature = "tracing")]
 mod warning;
 
@@ -18,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use etcdium_core::{
     CallKey, Config, EndpointInput, Event, KeyRange, ProgressError, Revision, WatchErrorKind, WatchItem,
-    WatchKey, WatchNext, WatchRequest,
+    WatchKey, WatchNext, WatchRequest, WatchRun,
 };
 use etcdium_proto::etcdserverpb::watch_request::RequestUnion;
 use etcdium_proto::etcdserverpb::{
@@ -218,6 +219,13 @@ impl World {
         let next = self.core.watch_next(self.now, watch);
         self.drain();
         next
+    }
+
+    /// The events that are next, if such are.
+    pub(crate) fn watch_next_run(&mut self, watch: WatchKey) -> Option<WatchRun> {
+        let run = self.core.watch_next_run(self.now, watch);
+        self.drain();
+        run
     }
 
     /// All items there are now; the watch has not ended.

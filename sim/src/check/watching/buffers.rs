@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use etcdium_core::{WatchItem, WatchRequest};
+use etcdium_core::WatchRequest;
+use etcdium_proto::mvccpb;
 
 use crate::check::{Check, Event, Fact, View};
 
@@ -68,5 +69,5 @@ impl Buffers {
 /// What an event takes: said here a second time, and with its previous value whether or not that was asked for.
 fn cost(event: &Event) -> usize {
     let previous = event.previous.as_ref().map_or(0, |kv| kv.key.len() + kv.value.len());
-    size_of::<WatchItem>() + event.kv.key.len() + event.kv.value.len() + previous
+    size_of::<mvccpb::Event>() + event.kv.key.len() + event.kv.value.len() + previous
 }

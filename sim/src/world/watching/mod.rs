@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use etcdium_core::{
-    KeyRange, Metadata, Revision, WatchError, WatchErrorKind, WatchKey, WatchNext, WatchRequest,
+    KeyRange, Metadata, Revision, WatchError, WatchErrorKind, WatchItem, WatchKey, WatchNext, WatchRequest,
+    WatchRun,
 };
 
 use super::World;
@@ -55,6 +56,8 @@ pub(super) struct Watching {
 #[derive(Debug)]
 struct Reading {
     taken: u64,
+    /// What it took at once, and hands on item by item.
+    run: WatchRun,
     /// It will look again.
     planned: bool,
     /// How many watches may follow on it.
@@ -96,7 +99,12 @@ impl World {
             asked: None,
             asks: 0,
         });
-        self.watching.readings.push(Reading { taken: 0, planned: false, followers });
+        self.watching.readings.push(Reading {
+            taken: 0,
+            run: WatchRun::default(),
+            planned: false,
+            followers,
+        });
         self.check(&Fact::WatchStarted(index));
         if let Some((wait, _)) = plan.end.filter(|_| followers == FOLLOWERS) {
             self.queue.push(self.now + wait, Happening::EndWatch(index));
@@ -132,6 +140,7 @@ impl World {
         let key = record.key;
         self.trace.add(self.now - self.start, &(ending, key));
         self.woken = None;
+        self.watching.readings[index].run = WatchRun::default();
         match ending {
             Ending::Cancel => {
                 record.state = WatchState::Cancelled;
@@ -244,7 +253,9 @@ impl World {
     fn take_item(&mut self, index: usize) -> bool {
         self.woken = None;
         let key = self.watching.records[index].key;
-        let Some(next) = self.core.watch_next(self.now, key) else { return false };
+        let Some(next) = self.next_of_run(index).or_else(|| self.core.watch_next(self.now, key)) else {
+            return false;
+        };
         self.trace.add(self.since_start(), &(key, &next));
         self.look_at_truth();
         match next {
@@ -261,6 +272,24 @@ impl World {
                 false
             }
         }
+    }
+
+    /// The next item of a watch by way of runs, as every other application takes them. Not every one of those tells when a
+    /// run is read.
+    fn next_of_run(&mut self, index: usize) -> Option<WatchNext> {
+        let key = self.watching.records[index].key;
+        let run = &mut self.watching.readings[index].run;
+        if index % 2 == 0 {
+            return None;
+        }
+        if run.is_empty() {
+            *run = self.core.watch_next_run(self.now, key)?;
+        }
+        let (revision, events) = run.next()?;
+        if run.is_empty() && index % 4 == 1 {
+            self.core.watch_run_read(self.now, key);
+        }
+        Some(WatchNext::Item(WatchItem::Events { revision, events }))
     }
 
     /// An application that lost its watch begins another one.
@@ -344,6 +373,9 @@ impl World {
             let Some(position) = self.core.watch_position(record.key).map(Revision::get) else {
                 return false;
             };
+            if !self.watching.readings[record.key.serial() as usize].run.is_empty() {
+                return false;
+            }
             let late = truth.between(position, i64::MAX).iter().any(|event| record.spec.matches(event));
             let lost = position > truth.revision() + 1 && position != record.spec.start_revision;
             record.is_live() && record.opened && !late && !lost
