@@ -78,11 +78,17 @@ impl Watcher {
         poll_fn(|cx| self.poll_item(cx)).await
     }
 
+    // Where most items come from is inlined, so that they are made where they are wanted.
     #[inline]
     fn poll_item(&mut self, cx: &Context<'_>) -> Poll<Option<Result<WatchItem, WatchError>>> {
-        if let Some(item) = self.next_of_run() {
-            return Poll::Ready(Some(Ok(item)));
+        match self.next_of_run() {
+            Some(item) => Poll::Ready(Some(Ok(item))),
+            None => self.poll_core(cx),
         }
+    }
+
+    #[inline(never)]
+    fn poll_core(&mut self, cx: &Context<'_>) -> Poll<Option<Result<WatchItem, WatchError>>> {
         if self.over {
             return Poll::Ready(None);
         }
@@ -117,10 +123,15 @@ impl Watcher {
         if !self.run.is_empty() {
             self.position = Some(revision.next());
         } else if self.position.take().is_some() {
-            // It counted for the buffer until now.
-            self.handle.shared().act(|state, now| state.core.watch_run_read(now, self.watch));
+            self.run_read();
         }
         Some(WatchItem::Events { revision, events })
+    }
+
+    /// A run of several revisions counted for the buffer until now.
+    #[cold]
+    fn run_read(&self) {
+        self.handle.shared().act(|state, now| state.core.watch_run_read(now, self.watch));
     }
 
     /// The first revision of which nothing was read: from where another watch would go on without a gap. `None` before the
