@@ -177,7 +177,7 @@ pub enum WatchNext {
 /// Why a watch ended, when its user did not end it.
 ///
 /// Everything received before has been given before; [`next_revision`](Self::next_revision) is where that stops.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct WatchError {
     // Small, for every item is handed on in a result.
     inner: Box<(WatchErrorKind, Option<Revision>)>,
@@ -282,6 +282,13 @@ impl fmt::Display for WatchError {
             Some(next) => write!(f, "{}; the watch was at revision {next}", self.kind()),
             None => self.kind().fmt(f),
         }
+    }
+}
+
+impl fmt::Debug for WatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, next) = &*self.inner;
+        f.debug_struct("WatchError").field("kind", kind).field("next_revision", next).finish()
     }
 }
 
