@@ -22,10 +22,10 @@ mod imp {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::{Duration, Instant};
 
-    use rustix::time::{ClockId, clock_gettime};
+    use nix::time::{ClockId, clock_gettime};
 
-    /// The two clocks, read together once.
-    static START: OnceLock<(Instant, Duration)> = OnceLock::new();
+    /// The two clocks, read together once; nothing, if there is no such clock.
+    static START: OnceLock<Option<(Instant, Duration)>> = OnceLock::new();
     /// For how many nanoseconds the machine was suspended since.
     static SUSPENDED: AtomicU64 = AtomicU64::new(0);
 
@@ -34,22 +34,23 @@ mod imp {
     const APART: u64 = 20_000_000;
 
     /// Since the machine was started.
-    fn boot_time() -> Duration {
-        Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
+    fn boot_time() -> Option<Duration> {
+        clock_gettime(ClockId::CLOCK_BOOTTIME).ok().map(Duration::from)
     }
 
-    fn start() -> (Instant, Duration) {
-        *START.get_or_init(|| (Instant::now(), boot_time()))
+    /// When the two clocks were read, and how far that of the machine has come since.
+    fn since_start() -> Option<(Instant, Duration)> {
+        let read_both = || boot_time().map(|boot| (Instant::now(), boot));
+        let (start, boot) = (*START.get_or_init(read_both))?;
+        Some((start, boot_time()?.saturating_sub(boot)))
     }
 
     pub(super) fn now() -> Instant {
-        let (start, boot) = start();
-        start + boot_time().saturating_sub(boot)
+        since_start().map_or_else(Instant::now, |(start, all)| start + all)
     }
 
     pub(super) fn to_std(at: Instant) -> Instant {
-        let (start, boot) = start();
-        let all = boot_time().saturating_sub(boot);
+        let Some((start, all)) = since_start() else { return at };
         let awake = start.elapsed();
         // Five hundred years fit. A pause between the two readings makes it less: none of a machine that never slept.
         let suspended = u64::try_from(all.saturating_sub(awake).as_nanos()).unwrap_or(u64::MAX);
