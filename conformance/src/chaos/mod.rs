@@ -4,5 +4,5 @@
 mod perform;
 mod schedule;
 
-pub use perform::{Chaos, Performed};
+pub use perform::{Chaos, Performed, Thaws};
 pub use schedule::{Blow, Schedule, Step, Wound};

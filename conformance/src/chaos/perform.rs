@@ -22,6 +22,26 @@ pub struct Performed {
     pub step: Step,
 }
 
+/// When frozen members went on. Clones are the same.
+///
+/// A leader that was frozen takes itself for one for a moment when it goes on. By then all leases have expired by its clock, and
+/// if it finds that out first it revokes them, through the present leader (etcd issue 15247; `isActive` and `ensureLeadership`,
+/// server/etcdserver/server.go, believe it since its raft has ticked again).
+#[derive(Clone, Debug, Default)]
+pub struct Thaws(Arc<Mutex<Vec<Instant>>>);
+
+impl Thaws {
+    fn note(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+    }
+
+    /// Whether a member went on between these times.
+    pub fn any_between(&self, from: Instant, to: Instant) -> bool {
+        let thaws = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        thaws.iter().any(|thaw| (from..=to).contains(thaw))
+    }
+}
+
 /// Chaos that reigns over a cluster, on a thread of its own, until it is stopped. Dropping it stops it as well.
 #[derive(Debug)]
 pub struct Chaos {
@@ -36,6 +56,7 @@ struct Field {
     /// One before each member.
     proxies: Arc<[Proxy]>,
     performed: Arc<Mutex<Vec<Performed>>>,
+    thaws: Thaws,
 }
 
 impl Chaos {
@@ -47,13 +68,13 @@ impl Chaos {
         cluster.members().iter().map(|member| Proxy::start(member.client_address())).collect()
     }
 
-    /// Begins with the schedule of this seed.
+    /// Begins with the schedule of this seed, and notes when members that it froze go on.
     ///
     /// # Errors
     /// There is no thread left.
-    pub fn start(cluster: Arc<Cluster>, proxies: Arc<[Proxy]>, seed: u64) -> io::Result<Self> {
+    pub fn start(cluster: Arc<Cluster>, proxies: Arc<[Proxy]>, seed: u64, thaws: Thaws) -> io::Result<Self> {
         let performed = Arc::new(Mutex::new(Vec::new()));
-        let field = Field { cluster, proxies, performed: Arc::clone(&performed) };
+        let field = Field { cluster, proxies, performed: Arc::clone(&performed), thaws };
         let (stop, stopped) = channel();
         let thread =
             thread::Builder::new().name("chaos".to_owned()).spawn(move || field.run(seed, &stopped))?;
@@ -148,7 +169,10 @@ impl Field {
         let (member, proxy) = (&self.cluster.members()[wound.member], &self.proxies[wound.member]);
         match wound.blow {
             Blow::Kill => member.restart(),
-            Blow::Freeze => member.resume(),
+            Blow::Freeze => {
+                self.thaws.note();
+                member.resume()
+            }
             _ => proxy.heal().map_err(LaunchError::io("healing a proxy")),
         }
     }
@@ -157,6 +181,7 @@ impl Field {
         for (member, proxy) in self.cluster.members().iter().zip(&*self.proxies) {
             proxy.heal().map_err(LaunchError::io("healing a proxy"))?;
             // One that is not stopped stays as it is.
+            self.thaws.note();
             let _ = member.resume();
             if !member.is_running() {
                 member.restart()?;

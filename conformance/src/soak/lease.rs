@@ -8,11 +8,14 @@ use etcdium_sim::rng::Rng;
 
 use super::party::Guest;
 use super::plan::LEASES;
+use crate::chaos::Thaws;
 
 /// How long a call about a lease may take at most, in spite of everything.
 const BOUND: Duration = Duration::from_secs(60);
 /// The time-out of such a call.
 const TIMEOUT: Duration = Duration::from_secs(4);
+/// How long before its last renewal a leader may have begun to revoke a lease: it revokes sixteen at a time.
+const REVOKING: Duration = Duration::from_secs(5);
 /// The longest time to live of a lease. The shortest is 2 s, the least that etcd grants.
 pub(super) const LONGEST: Duration = Duration::from_secs(15);
 
@@ -32,6 +35,15 @@ pub(super) struct Account {
     /// When that was confirmed.
     confirmed: Option<Instant>,
     pub(super) end: End,
+}
+
+impl Account {
+    /// Whether a frozen leader that went on may have revoked it, by this time: see [`Thaws`]. When its last answered renewal was
+    /// sent it was there.
+    pub(super) fn may_be_let_go(&self, thaws: &Thaws, gone: Instant) -> bool {
+        let renewed = self.until.checked_sub(self.ttl + REVOKING);
+        renewed.is_some_and(|renewed| thaws.any_between(renewed, gone))
+    }
 }
 
 /// How a lease ended, as the client saw it.
@@ -256,6 +268,7 @@ impl Holder {
                 self.guest.counters.looked_up.bump();
                 let early = said.checked_duration_since(Instant::now()).filter(|early| !early.is_zero());
                 match (answer.lease, early) {
+                    (None, Some(_)) if account.may_be_let_go(&self.guest.counters.thaws, Instant::now()) => {}
                     (None, Some(early)) if account.betrayed.is_none() => {
                         let what = format!(
                             "{name}: the server has let it go {early:?} before the time it was said to live until"

@@ -73,7 +73,7 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
         started.map_err(|error| Failure::new(format!("{runtime}: {error}")))?;
     }
     drop(reports);
-    let chaos = Chaos::start(Arc::clone(&cluster), Arc::clone(&proxies), plan.seed);
+    let chaos = Chaos::start(Arc::clone(&cluster), Arc::clone(&proxies), plan.seed, counters.thaws.clone());
     let chaos = chaos.map_err(|error| Failure::new(format!("chaos: {error}")))?;
 
     // A party that ends early has failed.
@@ -116,7 +116,7 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
     let grown = summary::resident().saturating_sub(memory);
     let history = smol::block_on(History::read(&place, &control))?;
     let accounts: Vec<_> = ended.iter().flat_map(|report| report.accounts.iter().cloned()).collect();
-    smol::block_on(registrar.judge(&place, &control, &accounts, &findings))?;
+    smol::block_on(registrar.judge(&place, &control, &accounts, (&findings, &counters)))?;
     control.close();
     judge(&history, &ended, &findings, &counters);
     let bound = summary::memory_bound(&ended);

@@ -103,6 +103,7 @@ impl Summary {
                     (c.revoked.get(), "revoked"),
                     (c.left.get(), "left"),
                     (c.betrayed.get(), "revoked by others"),
+                    (c.let_go.get(), "let go by etcd after a pause of its leader (etcd's)"),
                 ]),
             ),
             (
