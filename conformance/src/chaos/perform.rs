@@ -1,5 +1,7 @@
 //! Carrying out a schedule.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +58,8 @@ struct Field {
     /// One before each member.
     proxies: Arc<[Proxy]>,
     performed: Arc<Mutex<Vec<Performed>>>,
+    /// The members that are frozen.
+    frozen: RefCell<BTreeSet<usize>>,
     thaws: Thaws,
 }
 
@@ -74,7 +78,8 @@ impl Chaos {
     /// There is no thread left.
     pub fn start(cluster: Arc<Cluster>, proxies: Arc<[Proxy]>, seed: u64, thaws: Thaws) -> io::Result<Self> {
         let performed = Arc::new(Mutex::new(Vec::new()));
-        let field = Field { cluster, proxies, performed: Arc::clone(&performed), thaws };
+        let field =
+            Field { cluster, proxies, performed: Arc::clone(&performed), frozen: RefCell::default(), thaws };
         let (stop, stopped) = channel();
         let thread =
             thread::Builder::new().name("chaos".to_owned()).spawn(move || field.run(seed, &stopped))?;
@@ -151,7 +156,10 @@ impl Field {
         let (member, proxy) = (&self.cluster.members()[wound.member], &self.proxies[wound.member]);
         match wound.blow {
             Blow::Kill => member.kill(),
-            Blow::Freeze => member.pause()?,
+            Blow::Freeze => {
+                member.pause()?;
+                self.frozen.borrow_mut().insert(wound.member);
+            }
             Blow::Disconnect => proxy.disconnect(),
             Blow::Blackhole => proxy.blackhole(),
             Blow::Mute => proxy.set_flow(Direction::ToClient, Flow::Swallow),
@@ -170,18 +178,25 @@ impl Field {
         match wound.blow {
             Blow::Kill => member.restart(),
             Blow::Freeze => {
-                self.thaws.note();
+                self.thaws(wound.member);
                 member.resume()
             }
             _ => proxy.heal().map_err(LaunchError::io("healing a proxy")),
         }
     }
 
+    /// A member is about to go on.
+    fn thaws(&self, member: usize) {
+        if self.frozen.borrow_mut().remove(&member) {
+            self.thaws.note();
+        }
+    }
+
     fn heal_all(&self) -> Result<(), LaunchError> {
-        for (member, proxy) in self.cluster.members().iter().zip(&*self.proxies) {
+        for (index, (member, proxy)) in self.cluster.members().iter().zip(&*self.proxies).enumerate() {
             proxy.heal().map_err(LaunchError::io("healing a proxy"))?;
             // One that is not stopped stays as it is.
-            self.thaws.note();
+            self.thaws(index);
             let _ = member.resume();
             if !member.is_running() {
                 member.restart()?;

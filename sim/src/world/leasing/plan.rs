@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::rng::Rng;
-use crate::world::generate::{fault, options, request, setup};
+use crate::world::generate::{fault, ms, options, request, setup};
 use crate::world::script::{Action, Request, Script, Step};
 
 /// A lease of the client.
@@ -26,10 +26,6 @@ pub enum LeaseSource {
     Keep(u8),
     /// The same, and it is renewed once.
     Once(u8),
-}
-
-const fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
 }
 
 /// The script of this seed.
