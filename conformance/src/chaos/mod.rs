@@ -3,6 +3,8 @@
 
 mod perform;
 mod schedule;
+mod thaws;
 
-pub use perform::{Chaos, Performed, Thaws};
+pub use perform::{Chaos, Performed};
 pub use schedule::{Blow, Schedule, Step, Wound};
+pub use thaws::Thaws;

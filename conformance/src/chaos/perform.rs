@@ -1,7 +1,7 @@
 //! Carrying out a schedule.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::schedule::{Blow, Schedule, Step, Wound};
-use crate::etcd::{Cluster, LaunchError};
+use super::thaws::Thaws;
+use crate::etcd::{Cluster, LaunchError, Member};
 use crate::proxy::{Direction, Flow, Proxy};
 
 /// How long members may take to come back.
@@ -22,26 +23,6 @@ pub struct Performed {
     pub after: Duration,
     /// Which.
     pub step: Step,
-}
-
-/// When frozen members went on. Clones are the same.
-///
-/// A leader that was frozen takes itself for one for a moment when it goes on. By then all leases have expired by its clock, and
-/// if it finds that out first it revokes them, through the present leader (etcd issue 15247; `isActive` and `ensureLeadership`,
-/// server/etcdserver/server.go, believe it since its raft has ticked again).
-#[derive(Clone, Debug, Default)]
-pub struct Thaws(Arc<Mutex<Vec<Instant>>>);
-
-impl Thaws {
-    fn note(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
-    }
-
-    /// Whether a member went on between these times.
-    pub fn any_between(&self, from: Instant, to: Instant) -> bool {
-        let thaws = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        thaws.iter().any(|thaw| (from..=to).contains(thaw))
-    }
 }
 
 /// Chaos that reigns over a cluster, on a thread of its own, until it is stopped. Dropping it stops it as well.
@@ -58,8 +39,8 @@ struct Field {
     /// One before each member.
     proxies: Arc<[Proxy]>,
     performed: Arc<Mutex<Vec<Performed>>>,
-    /// The members that are frozen.
-    frozen: RefCell<BTreeSet<usize>>,
+    /// The members that are frozen, and whether each may have led when that happened.
+    frozen: RefCell<BTreeMap<usize, bool>>,
     thaws: Thaws,
 }
 
@@ -72,7 +53,7 @@ impl Chaos {
         cluster.members().iter().map(|member| Proxy::start(member.client_address())).collect()
     }
 
-    /// Begins with the schedule of this seed, and notes when members that it froze go on.
+    /// Begins with the schedule of this seed, and notes when leaders that it froze go on.
     ///
     /// # Errors
     /// There is no thread left.
@@ -157,8 +138,9 @@ impl Field {
         match wound.blow {
             Blow::Kill => member.kill(),
             Blow::Freeze => {
+                let led = may_lead(member);
                 member.pause()?;
-                self.frozen.borrow_mut().insert(wound.member);
+                self.frozen.borrow_mut().insert(wound.member, led);
             }
             Blow::Disconnect => proxy.disconnect(),
             Blow::Blackhole => proxy.blackhole(),
@@ -187,7 +169,7 @@ impl Field {
 
     /// A member is about to go on.
     fn thaws(&self, member: usize) {
-        if self.frozen.borrow_mut().remove(&member) {
+        if self.frozen.borrow_mut().remove(&member) == Some(true) {
             self.thaws.note();
         }
     }
@@ -204,4 +186,9 @@ impl Field {
         }
         self.cluster.wait_ready(HEALING)
     }
+}
+
+/// Whether a member leads the cluster, or does not say that it does not.
+fn may_lead(member: &Member) -> bool {
+    !matches!(member.metric("etcd_server_is_leader", &[]), Ok(Some(0.0)))
 }

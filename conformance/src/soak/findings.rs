@@ -4,8 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::chaos::Thaws;
-
 /// Findings that are kept; more are counted.
 const KEPT: usize = 100;
 /// Characters of a finding that are kept: values may be long.
@@ -96,8 +94,6 @@ pub(super) struct Counters {
     pub(super) left: Counter,
     pub(super) looked_up: Counter,
     pub(super) betrayed: Counter,
-    /// Leases that etcd revoked although they were renewed.
+    /// Leases that etcd revoked although they were renewed: see [`Thaws`](crate::chaos::Thaws).
     pub(super) let_go: Counter,
-    /// When that may have been.
-    pub(super) thaws: Thaws,
 }

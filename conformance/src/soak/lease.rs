@@ -8,14 +8,11 @@ use etcdium_sim::rng::Rng;
 
 use super::party::Guest;
 use super::plan::LEASES;
-use crate::chaos::Thaws;
 
 /// How long a call about a lease may take at most, in spite of everything.
 const BOUND: Duration = Duration::from_secs(60);
 /// The time-out of such a call.
 const TIMEOUT: Duration = Duration::from_secs(4);
-/// How long before its last renewal a leader may have begun to revoke a lease: it revokes sixteen at a time.
-const REVOKING: Duration = Duration::from_secs(5);
 /// The longest time to live of a lease. The shortest is 2 s, the least that etcd grants.
 pub(super) const LONGEST: Duration = Duration::from_secs(15);
 
@@ -29,21 +26,14 @@ pub(super) struct Account {
     /// The latest time until which it was said to live.
     pub(super) until: Instant,
     /// Its time to live.
-    ttl: Duration,
+    pub(super) ttl: Duration,
     /// It was revoked behind its keeper's back, at this time or later.
     pub(super) betrayed: Option<Instant>,
     /// When that was confirmed.
     confirmed: Option<Instant>,
+    /// When it was looked up and was not there, though said to live and not betrayed.
+    pub(super) missed: Option<Instant>,
     pub(super) end: End,
-}
-
-impl Account {
-    /// Whether a frozen leader that went on may have revoked it, by this time: see [`Thaws`]. When its last answered renewal was
-    /// sent it was there.
-    pub(super) fn may_be_let_go(&self, thaws: &Thaws, gone: Instant) -> bool {
-        let renewed = self.until.checked_sub(self.ttl + REVOKING);
-        renewed.is_some_and(|renewed| thaws.any_between(renewed, gone))
-    }
 }
 
 /// How a lease ended, as the client saw it.
@@ -152,6 +142,7 @@ impl Holder {
             ttl,
             betrayed: None,
             confirmed: None,
+            missed: None,
             end: End::Left,
         };
         let key = format!("{LEASES}{}/{}.{count}", self.guest.place, self.number);
@@ -266,22 +257,19 @@ impl Holder {
         match answer {
             Some(Ok(answer)) => {
                 self.guest.counters.looked_up.bump();
-                let early = said.checked_duration_since(Instant::now()).filter(|early| !early.is_zero());
-                match (answer.lease, early) {
-                    (None, Some(_)) if account.may_be_let_go(&self.guest.counters.thaws, Instant::now()) => {}
-                    (None, Some(early)) if account.betrayed.is_none() => {
-                        let what = format!(
-                            "{name}: the server has let it go {early:?} before the time it was said to live until"
-                        );
-                        self.guest.findings.add(what);
+                let now = Instant::now();
+                match answer.lease {
+                    _ if now >= said => {}
+                    None if account.betrayed.is_none() => {
+                        account.missed.get_or_insert(now);
                     }
-                    (Some(lease), Some(_)) => {
+                    None => {}
+                    Some(lease) => {
                         let has = |key: &String| lease.keys.iter().any(|tied| tied == key.as_bytes());
                         if account.key.as_ref().is_some_and(|key| !has(key)) {
                             self.guest.findings.add(format!("{name}: lives without its key: {lease:?}"));
                         }
                     }
-                    (None, _) | (_, None) => {}
                 }
             }
             // Out of reach.

@@ -26,7 +26,7 @@ use self::party::{Invitation, Report};
 use self::place::{Place, signal};
 use self::plan::{KEYS, SPACES, key, last_key};
 use self::registrar::Registrar;
-use crate::chaos::Chaos;
+use crate::chaos::{Chaos, Thaws};
 use crate::etcd::ClusterConfig;
 use crate::etcd::provision::Version;
 use crate::scenario::{Failure, Runtime};
@@ -53,7 +53,7 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
     let control = place.client(cluster.endpoints(), plan.seed)?;
     smol::block_on(prepare(&control))?;
 
-    let (findings, counters) = (Findings::new(), Counters::default());
+    let (findings, counters, thaws) = (Findings::new(), Counters::default(), Thaws::default());
     let registrar = smol::block_on(Registrar::open(&place, &control, &findings))?;
     let ((rest_now, rest), (last_now, last)) = (signal(), signal());
     let invitation = Invitation {
@@ -73,7 +73,7 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
         started.map_err(|error| Failure::new(format!("{runtime}: {error}")))?;
     }
     drop(reports);
-    let chaos = Chaos::start(Arc::clone(&cluster), Arc::clone(&proxies), plan.seed, counters.thaws.clone());
+    let chaos = Chaos::start(Arc::clone(&cluster), Arc::clone(&proxies), plan.seed, thaws.clone());
     let chaos = chaos.map_err(|error| Failure::new(format!("chaos: {error}")))?;
 
     // A party that ends early has failed.
@@ -116,7 +116,7 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
     let grown = summary::resident().saturating_sub(memory);
     let history = smol::block_on(History::read(&place, &control))?;
     let accounts: Vec<_> = ended.iter().flat_map(|report| report.accounts.iter().cloned()).collect();
-    smol::block_on(registrar.judge(&place, &control, &accounts, (&findings, &counters)))?;
+    smol::block_on(registrar.judge(&place, &control, &accounts, (&findings, &counters, &thaws)))?;
     control.close();
     judge(&history, &ended, &findings, &counters);
     let bound = summary::memory_bound(&ended);

@@ -11,6 +11,7 @@ use super::findings::{Counters, Findings};
 use super::lease::{Account, End, LONGEST};
 use super::place::Place;
 use super::plan::LEASES;
+use crate::chaos::Thaws;
 use crate::scenario::Failure;
 
 /// How long the server may take to confirm the watch, and how long it may let a lease live that nobody renews: a new
@@ -18,6 +19,8 @@ use crate::scenario::Failure;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is asked meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// How long a leader that was frozen may take to revoke what it takes for expired: sixteen leases at a time.
+const LETTING_GO: Duration = Duration::from_secs(5);
 
 /// Sees the keys of leases go. Clones are the same.
 #[derive(Clone)]
@@ -65,7 +68,7 @@ impl Registrar {
         place: &Place,
         client: &Client,
         accounts: &[Account],
-        (findings, counters): (&Findings, &Counters),
+        (findings, counters, thaws): (&Findings, &Counters, &Thaws),
     ) -> Result<(), Failure> {
         let deadline = Instant::now() + LONGEST + PATIENCE;
         let left = loop {
@@ -94,19 +97,36 @@ impl Registrar {
             findings.add(format!("{name}: {end:?}, as the client said; the server did not delete its key"));
         }
         for account in accounts {
-            let Some(gone) = account.key.as_deref().and_then(|key| self.gone(key)) else { continue };
-            let revoked = matches!(account.end, End::Revoked(at, _) if at <= gone)
-                || account.betrayed.is_some_and(|at| at <= gone);
-            if let (false, Some(long)) = (revoked, account.until.checked_duration_since(gone)) {
-                let Account { name, end, .. } = account;
-                if account.may_be_let_go(&counters.thaws, gone) {
-                    counters.let_go.bump();
-                    continue;
-                }
-                findings
-                    .add(format!("{name}: said to live until {long:?} after the server let it go; {end:?}"));
+            let Some(early) = self.early(account, thaws) else { continue };
+            match early {
+                Early::AfterThaw => counters.let_go.bump(),
+                Early::By(long) => findings.add(format!(
+                    "{}: said to live until {long:?} after the server let it go; {:?}",
+                    account.name, account.end
+                )),
             }
         }
         Ok(())
     }
+
+    /// How much too early the server let go of a lease, if it did, by the deletion of its key or by a look at the lease.
+    fn early(&self, account: &Account, thaws: &Thaws) -> Option<Early> {
+        let told = account.key.as_deref().and_then(|key| self.gone(key));
+        // When a lease went that was looked up is only known to be later than its last renewal.
+        let renewed = account.until.checked_sub(account.ttl)?;
+        let (since, gone) = told.map(|gone| (gone, gone)).or(Some((renewed, account.missed?)))?;
+        let revoked = matches!(account.end, End::Revoked(at, _) if at <= gone)
+            || account.betrayed.is_some_and(|at| at <= gone);
+        let long = account.until.checked_duration_since(gone).filter(|_| !revoked)?;
+        let thawed = since.checked_sub(LETTING_GO).is_some_and(|since| thaws.any_between(since, gone));
+        Some(if thawed { Early::AfterThaw } else { Early::By(long) })
+    }
+}
+
+/// Why a lease went before the time it was said to live until.
+enum Early {
+    /// A leader that was frozen had just gone on.
+    AfterThaw,
+    /// So long before, and there is no excuse.
+    By(Duration),
 }
