@@ -28,7 +28,6 @@ use self::plan::{KEYS, SPACES, key, last_key};
 use self::registrar::Registrar;
 use crate::chaos::{Chaos, Thaws};
 use crate::etcd::ClusterConfig;
-use crate::etcd::provision::Version;
 use crate::scenario::{Failure, Runtime};
 
 pub use self::plan::Plan;
@@ -61,7 +60,7 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
         endpoints: proxies.iter().map(crate::proxy::Proxy::endpoint).collect(),
         findings: findings.clone(),
         counters: counters.clone(),
-        progress: tells_progress(&cluster.etcd().version),
+        progress: cluster.etcd().version.progress_keeps_order(),
         rest,
         last,
     };
@@ -135,16 +134,6 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
         grown,
         caught_up,
     }))
-}
-
-/// Whether answers to requests for progress are to be trusted: etcd issue 15220 was mended in 3.4.25 and 3.5.8.
-fn tells_progress(version: &Version) -> bool {
-    let patch = match version.minor {
-        ..=4 => 25,
-        5 => 8,
-        _ => 0,
-    };
-    version.patch >= patch
 }
 
 /// Something to be deleted, and to watch from.

@@ -27,6 +27,16 @@ impl Version {
         (self.major, self.minor) >= (major, minor)
     }
 
+    /// Whether its answers to requests for progress stay behind the events they cover: those of 3.4.25, 3.5.8 and later do
+    /// (etcd issue 15220).
+    pub fn progress_keeps_order(&self) -> bool {
+        match (self.major, self.minor) {
+            (3, 4) => self.patch >= 25,
+            (3, 5) => self.patch >= 8,
+            _ => self.at_least(3, 6),
+        }
+    }
+
     fn same_minor(&self, other: &Self) -> bool {
         (self.major, self.minor) == (other.major, other.minor)
     }
@@ -285,5 +295,18 @@ mod tests {
         assert!(!Request::Minor(Minor::V3_7).accepts(&other));
         assert!(Request::Exact(other.clone()).accepts(&other));
         assert!(!Request::Exact(Version::new(3, 5, 2)).accepts(&other));
+    }
+    #[test]
+    fn progress_keeps_order_since() {
+        for (text, keeps) in [
+            ("3.4.24", false),
+            ("3.4.25", true),
+            ("3.5.7", false),
+            ("3.5.8", true),
+            ("3.6.0", true),
+            ("3.7.3", true),
+        ] {
+            assert_eq!(text.parse::<Version>().unwrap().progress_keeps_order(), keeps, "{text}");
+        }
     }
 }

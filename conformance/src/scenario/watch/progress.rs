@@ -68,16 +68,11 @@ async fn watch_014(ctx: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether this version's answers to requests for progress are trusted: those of 3.4.25, 3.5.8 and later. Older ones let
-/// them overtake events (etcd issue 15220).
+/// Whether this version's answers to requests for progress are trusted.
 async fn is_trusted(ctx: &Context) -> Result<bool, Failure> {
     let told = ctx.call(StatusRequest::default()).await?.version;
     let version: Version = told.parse().map_err(|error| Failure::new(format!("{told}: {error}")))?;
-    Ok(match (version.at_least(3, 6), version.at_least(3, 5)) {
-        (true, _) => true,
-        (_, true) => version.patch >= 8,
-        _ => version.patch >= 25,
-    })
+    Ok(version.progress_keeps_order())
 }
 
 /// Asks for progress and demands what this version of etcd can give: the revision, told in-band as well, or that there
