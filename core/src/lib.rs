@@ -94,6 +94,7 @@ mod backoff;
 mod call;
 mod cause;
 mod config;
+mod decode;
 mod error;
 mod etcd_error;
 mod event;
@@ -119,7 +120,6 @@ mod stream;
 mod timer;
 mod trace;
 mod transmit;
-mod varint;
 mod watch;
 
 pub use address::{Address, AddressError, AddressErrorKind, Security, Target};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use etcdium_proto::{Method, Response, RetryClass};
 
 use crate::backoff::Backoff;
+use crate::decode::decode;
 use crate::etcd_error::Applied;
 use crate::key::LeaseKey;
 use crate::metadata::Metadata;
@@ -57,7 +58,7 @@ impl<T: Response> Reply<T> {
     /// [`ProtocolError::Message`] when it is no message of its type. The request was answered with success then, so
     /// a write's outcome is [`Outcome::Unknown`].
     pub fn decode(self) -> Result<T, Error> {
-        T::decode(self.message).map_err(|error| {
+        decode(self.message).map_err(|error| {
             let outcome = match self.class {
                 RetryClass::Read => Outcome::NotApplied,
                 RetryClass::Write => Outcome::Unknown,

@@ -1,7 +1,7 @@
 //! The highest revision seen per cluster, read from response headers without decoding the whole response.
 
+use crate::decode::read_varint;
 use crate::ids::{ClusterId, Revision};
-use crate::varint::read_varint;
 
 /// How many clusters are remembered. More than one only appears when endpoints of different clusters are mixed up or a
 /// cluster is replaced behind the same addresses.

@@ -10,12 +10,12 @@ use etcdium_proto::streams::Watch;
 
 use super::streams::OwnSettings;
 use super::{Core, Timer, after};
+use crate::decode::decode;
 use crate::key::HubKey;
 use crate::revision::peek_watch_id;
 use crate::stream::Reader;
 use crate::trace::event;
 use crate::watch::WatchErrorKind;
-use crate::watch::decode::decode;
 use crate::watch::hub::{ANSWER, Creation, Hub, HubPhase, Line};
 use crate::watch::refusal::{self, Refusal};
 use crate::watch::subscription::{Phase, Received, Subscription};

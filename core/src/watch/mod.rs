@@ -1,5 +1,5 @@
 //! Watches: what they ask for ([`request`]), what they give ([`item`]), one watch ([`subscription`]), what waits for its reader
-//! ([`buffer`]), the stream that many share ([`hub`]), how responses are read ([`decode`]), and what a server's words mean
+//! ([`buffer`]), the stream that many share ([`hub`]), and what a server's words mean
 //! ([`refusal`]). `machine::watches`, `hubs`, `hub_loss` and `progress` move them.
 //!
 //! A watch is a logical subscription that outlives streams and connections:
@@ -12,7 +12,6 @@
 //!   created again from the next revision when the reader has taken everything.
 
 pub(crate) mod buffer;
-pub(crate) mod decode;
 pub(crate) mod hub;
 pub(crate) mod item;
 pub(crate) mod refusal;
