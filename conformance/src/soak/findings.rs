@@ -23,13 +23,18 @@ impl Findings {
 
     /// Notes one.
     pub(super) fn add(&self, what: impl Into<String>) {
-        let at = self.begin.elapsed().as_secs_f64();
+        let at = self.seconds(Instant::now());
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.1 += 1;
         if inner.0.len() < KEPT {
             let what: String = what.into().chars().take(LENGTH).collect();
             inner.0.push(format!("[{at:.3} s] {what}"));
         }
+    }
+
+    /// How long after the begin that was, in seconds.
+    pub(super) fn seconds(&self, at: Instant) -> f64 {
+        at.saturating_duration_since(self.begin).as_secs_f64()
     }
 
     /// Those that were kept, and how many there are.

@@ -84,8 +84,9 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
                 let (writes, events) = (counters.writes.get(), counters.events.get());
                 let (found, done) = (findings.count(), chaos.performed().len());
                 let at = begin.elapsed().as_secs();
+                let grown = summary::resident().saturating_sub(memory) >> 20;
                 progress(&format!(
-                    "{at} s: {writes} writes, {events} events, {done} steps, {found} findings"
+                    "{at} s: {writes} writes, {events} events, {done} steps, {grown} MiB more, {found} findings"
                 ));
             }
             Err(RecvTimeoutError::Disconnected) => early = Some(Failure::new("every party panicked")),

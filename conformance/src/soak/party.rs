@@ -118,17 +118,17 @@ async fn hold(runtime: Runtime, index: usize, invitation: Invitation) -> Result<
 
     let _ = guest.last.given().await;
     let deadline = Instant::now() + END - CATCH_UP;
-    let written = joined(&guest, deadline, "writer", writers).await.concat();
-    let lives = joined(&guest, deadline, "watch", watches).await.concat();
-    let mirrors = joined(&guest, deadline, "follower", followers).await.concat();
-    let accounts = joined(&guest, deadline, "lease", holders).await.concat();
+    let written = joined(&guest, deadline, "writer", writers).await;
+    let lives = joined(&guest, deadline, "watch", watches).await;
+    let mirrors = joined(&guest, deadline, "follower", followers).await;
+    let accounts = joined(&guest, deadline, "lease", holders).await;
     let stats = client.stats();
     put_away(&guest).await;
     Ok(Report { runtime, lives, mirrors, written, accounts, stats })
 }
 
 /// What the tasks give, as far as they end by then.
-async fn joined<T>(guest: &Guest, deadline: Instant, what: &str, tasks: Vec<Task<T>>) -> Vec<T> {
+async fn joined<T>(guest: &Guest, deadline: Instant, what: &str, tasks: Vec<Task<Vec<T>>>) -> Vec<T> {
     let mut results = Vec::new();
     for (number, task) in tasks.into_iter().enumerate() {
         let late = async {
@@ -137,7 +137,7 @@ async fn joined<T>(guest: &Guest, deadline: Instant, what: &str, tasks: Vec<Task
         };
         let ended = async { task.join().await.ok_or("panicked") };
         match futures_lite::future::or(ended, late).await {
-            Ok(result) => results.push(result),
+            Ok(result) => results.extend(result),
             Err(what_else) => guest.findings.add(format!("{} {what} {number} {what_else}", guest.place)),
         }
     }

@@ -19,8 +19,9 @@ use crate::scenario::Failure;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is asked meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// How long a leader that was frozen may take to revoke what it takes for expired: sixteen leases at a time.
-const LETTING_GO: Duration = Duration::from_secs(5);
+/// How long a leader that was frozen may take to revoke what it takes for expired: the first sixteen may be lost in its own log,
+/// and it waits 7 s for them before it goes on with the others (`ReqTimeout`, server/config/config.go).
+const LETTING_GO: Duration = Duration::from_secs(10);
 
 /// Sees the keys of leases go. Clones are the same.
 #[derive(Clone)]
@@ -100,9 +101,11 @@ impl Registrar {
             let Some(early) = self.early(account, thaws) else { continue };
             match early {
                 Early::AfterThaw => counters.let_go.bump(),
-                Early::By(long) => findings.add(format!(
-                    "{}: said to live until {long:?} after the server let it go; {:?}",
-                    account.name, account.end
+                Early::By(gone, long) => findings.add(format!(
+                    "{}: said to live until {long:?} after the server let it go at {:.3} s; {:?}",
+                    account.name,
+                    findings.seconds(gone),
+                    account.end
                 )),
             }
         }
@@ -119,7 +122,7 @@ impl Registrar {
             || account.betrayed.is_some_and(|at| at <= gone);
         let long = account.until.checked_duration_since(gone).filter(|_| !revoked)?;
         let thawed = since.checked_sub(LETTING_GO).is_some_and(|since| thaws.any_between(since, gone));
-        Some(if thawed { Early::AfterThaw } else { Early::By(long) })
+        Some(if thawed { Early::AfterThaw } else { Early::By(gone, long) })
     }
 }
 
@@ -127,6 +130,6 @@ impl Registrar {
 enum Early {
     /// A leader that was frozen had just gone on.
     AfterThaw,
-    /// So long before, and there is no excuse.
-    By(Duration),
+    /// It went then, so long before, and there is no excuse.
+    By(Instant, Duration),
 }

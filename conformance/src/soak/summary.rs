@@ -52,7 +52,7 @@ impl Summary {
         let Facts { plan, etcd, counters: c, findings, performed, reports, .. } = facts;
         let sum = |field: fn(&Report) -> u64| reports.iter().map(field).sum::<u64>();
         let count = |field: fn(&Report) -> usize| reports.iter().map(field).sum::<usize>() as u64;
-        let rows = vec![
+        let mut rows = vec![
             (
                 "writes",
                 counts(&[
@@ -123,6 +123,9 @@ impl Summary {
             ),
         ];
         let (findings, found) = findings.take();
+        if found > 0 {
+            rows.push(("members", taken(&performed)));
+        }
         Self { etcd, plan, rows, findings, found }
     }
 }
@@ -143,6 +146,17 @@ fn faults(performed: &[Performed]) -> String {
     }
     let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") }
+}
+
+/// When members were frozen or killed, and healed: what findings are compared with.
+fn taken(performed: &[Performed]) -> String {
+    let told = performed.iter().filter_map(|Performed { after, step }| {
+        let (Step::Strike(wound) | Step::Heal(wound)) = *step else { return None };
+        let what = if matches!(step, Step::Strike(_)) { "" } else { "healed of " };
+        let told = || format!("{:.1} s: {} {what}{:?}", after.as_secs_f64(), wound.member, wound.blow);
+        wound.blow.takes_member().then(told)
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Summary {
