@@ -1,7 +1,8 @@
 //! Requests for progress, and their answers.
 //!
 //! One request speaks for all watches of a stream. etcd drops it while any of them is behind, and while any starts behind all
-//! that the store has (`progressIfSync`, mvcc/watchable_store.go): the former passes, the latter may last for ever.
+//! that the store has (`progressIfSync`, mvcc/watchable_store.go): the former passes, unless their readers are slow, the latter may
+//! last for ever.
 
 use etcdium_proto::etcdserverpb::WatchProgressRequest;
 use etcdium_proto::etcdserverpb::watch_request::RequestUnion;
@@ -12,7 +13,7 @@ use super::{Core, after};
 use crate::WatchKey;
 use crate::key::HubKey;
 use crate::watch::ProgressError;
-use crate::watch::hub::{Hub, Ids};
+use crate::watch::hub::{Hub, Ids, PATIENT};
 use crate::watch::subscription::{Phase, Subscription};
 
 impl Core {
@@ -61,6 +62,7 @@ impl Core {
     pub(super) fn progress_unanswered(&mut self, key: HubKey) {
         if let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) {
             line.ask_at = None;
+            line.unanswered = line.unanswered.saturating_add(1);
         }
         self.part_askers(key);
         self.doubt_history(key);
@@ -80,17 +82,20 @@ impl Core {
     }
 
     /// Requests for progress may be dropped since a watch of the stream waits for what has not happened yet: then those that
-    /// ask are created anew, each on a stream of its own. One that waits itself learns from that how far the server is.
+    /// ask are created anew, each on a stream of its own. One that waits itself learns from that how far the server is. Where
+    /// there is always one that is behind, they part one by one: thousands may ask, and most are answered in time.
     fn part_askers(&mut self, key: HubKey) {
         let (watches, known) = (&self.watches, self.revisions.revision());
         let Some(hub) = self.hubs.get(key) else { return };
         let Some(line) = hub.line().filter(|line| line.asked > line.answered) else { return };
         let waits = |watch: &WatchKey| watches.get(*watch).is_some_and(|state| state.starts_behind(known));
-        if !line.live.values().any(waits) {
-            return;
-        }
+        let part = match (line.live.values().any(waits), hub.watches > 1 && line.unanswered >= PATIENT) {
+            (true, _) => usize::MAX,
+            (false, true) => 1,
+            (false, false) => return,
+        };
         let asks = |watch: &WatchKey| watches.get(*watch).is_some_and(Subscription::is_asking);
-        let askers = line.live.iter().filter(|(_, watch)| asks(watch));
+        let askers = line.live.iter().filter(|(_, watch)| asks(watch)).take(part);
         for (id, watch) in askers.map(|(id, watch)| (*id, *watch)).collect::<Vec<_>>() {
             self.cancel_id(key, id, None);
             if let Some(state) = self.watches.get_mut(watch) {
@@ -112,6 +117,7 @@ impl Core {
             return;
         }
         line.answered += 1;
+        line.unanswered = 0;
         let (answered, connection) = (line.answered, line.connection);
         let watches: Vec<WatchKey> = line.live.values().copied().collect();
         let known = self.revisions.revision();

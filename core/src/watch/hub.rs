@@ -24,6 +24,10 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 pub(crate) const ASK: BackoffConfig =
     BackoffConfig { base: Duration::from_millis(100), cap: Duration::from_secs(2) };
 
+/// After so many in a row, some six seconds, watches of the stream seem to be behind all the time, as those of slow readers are:
+/// watches that ask part from them, one by one.
+pub(crate) const PATIENT: u32 = 10;
+
 /// What the watches of a hub have in common.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lane {
@@ -84,6 +88,8 @@ pub(crate) struct Line {
     /// When the next request for progress may be sent.
     pub(crate) ask_at: Option<Instant>,
     pub(crate) ask_backoff: Backoff,
+    /// How often that came in vain since an answer was received.
+    pub(crate) unanswered: u32,
 }
 
 /// A creation under way.
@@ -189,6 +195,7 @@ impl Line {
             answered: 0,
             ask_at: None,
             ask_backoff: Backoff::new(ASK),
+            unanswered: 0,
         }
     }
 

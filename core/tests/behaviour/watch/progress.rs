@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use etcdium_core::WatchItem;
+use etcdium_proto::etcdserverpb::WatchCancelRequest;
 
 use super::*;
 
@@ -435,6 +436,37 @@ fn an_asker_parts_from_watches_that_wait_for_what_has_not_happened() {
         line.tell(&mut world, &events(2, [start]));
         assert_eq!(world.revisions(waiting), [start]);
         assert_eq!(line.requests(&world), []);
+    }
+}
+
+/// Where slow readers keep a stream behind all the time, etcd drops every request for progress that is made on it. Found by the
+/// soak.
+#[test]
+fn askers_part_one_by_one_from_watches_that_are_always_behind() {
+    let (mut world, first, mut line) = trusted(of("k"));
+    let second = world.watch(of("k"));
+    line.confirm_one(&mut world, 10);
+    world.watch(of("k"));
+    line.confirm_one(&mut world, 10);
+    for asker in [first, second] {
+        world.request_progress(asker);
+    }
+    for (asker, id, streams) in [(first, 1, 2), (second, 2, 3)] {
+        world.advance_until(|world| world.watch_calls().len() == streams);
+        let (asks, others): (Vec<_>, Vec<_>) = line
+            .requests(&world)
+            .into_iter()
+            .partition(|request| matches!(request, RequestUnion::ProgressRequest(_)));
+        assert_eq!(others, [RequestUnion::CancelRequest(WatchCancelRequest { watch_id: id })]);
+        // The first one was patient, then there was no more reason to be.
+        assert_eq!(asks.len() > 3, asker == first, "{asks:?}");
+        let own = world.watch_calls()[streams - 1];
+        let mut own = Line::on(&mut world, own);
+        let creation = own.creation(&world);
+        own.tell(&mut world, &created(creation.watch_id, 12));
+        assert_eq!(own.asks(&world), 1);
+        own.tell(&mut world, &answer(12));
+        assert_eq!(world.progress_of(asker), Some(Ok(rev(12))));
     }
 }
 
