@@ -287,6 +287,13 @@ impl Keeper {
         self.cause = Some(cause.clone());
     }
 
+    /// A renewal failed that is asked for elsewhere by now. That is told if no answer has come since.
+    pub(crate) fn failed_late(&mut self, cause: &Arc<Error>) {
+        if self.misses > 0 {
+            self.cause = Some(cause.clone());
+        }
+    }
+
     /// Lets time pass.
     pub(crate) fn look(&mut self, now: Instant) -> Fate {
         match &self.stage {

@@ -251,6 +251,7 @@ impl Core {
             let Some(keeper) = self.leases.keepers.get_mut(key) else { continue };
             // It may have been asked for elsewhere since.
             if !matches!(keeper.renewal, Renewal::Flight { stream: of, .. } if of == stream) {
+                keeper.failed_late(&cause);
                 continue;
             }
             keeper.failed(&cause);

@@ -62,6 +62,37 @@ fn an_answer_that_does_not_come_is_asked_for_on_a_further_stream_then_elsewhere(
     assert_eq!(world.times_asked(7), 4);
 }
 
+/// etcd takes its time to say that it could not pass a renewal on. Others are under way by then, but it is the only word.
+#[test]
+fn what_a_late_renewal_met_is_told() {
+    let mut world = World::connected(1);
+    let keeper = world.kept(7, 60);
+    let (first, connection) = (world.call(), world.connection_to("a"));
+    let wait = |world: &mut World, seconds| {
+        for _ in 0..seconds {
+            world.endpoint(connection, EndpointInput::Received);
+            world.advance(s(1));
+        }
+    };
+    let cause = |world: &mut World| match world.state(keeper) {
+        Some(LeaseState::AtRisk { cause, .. }) => Some(cause),
+        _ => None,
+    };
+    wait(&mut world, 31);
+    assert!(world.renewals_of(7).len() > 1);
+    assert!(matches!(cause(&mut world).unwrap().kind(), ErrorKind::Timeout { .. }));
+    world.end(first, 14, "etcdserver: request timed out");
+    assert_eq!(cause(&mut world).unwrap().etcd(), Some(EtcdError::Timeout));
+    // Not when one was answered meanwhile.
+    let streams = world.renewals_of(7);
+    world.renew(streams[0], 7, 60);
+    for stream in &streams[1..] {
+        world.end(*stream, 14, "etcdserver: request timed out");
+    }
+    wait(&mut world, 30);
+    assert_eq!(cause(&mut world).unwrap().etcd(), None);
+}
+
 /// A connection that is half open delivers nothing: the lease moves elsewhere long before its expiry, and before the probe
 /// has given up.
 #[test]
