@@ -27,6 +27,20 @@ impl Member {
         self.ask(name, "DELETE", "").map(drop)
     }
 
+    /// How often one of its failpoints was reached since it was set, by whoever waits there as well.
+    ///
+    /// # Errors
+    ///
+    /// [`LaunchError::Io`] as for [`set_failpoint`](Self::set_failpoint), and when it is not set.
+    pub fn failpoint_count(&self, name: &str) -> Result<u64, LaunchError> {
+        let path = format!("{name}/count");
+        let told = self.ask(&path, "GET", "")?;
+        told.trim().parse().map_err(|_| {
+            let error = std::io::Error::other(format!("no count: {told:?}"));
+            LaunchError::io(format!("failpoint {name:?} of etcd {}", self.name()))(error)
+        })
+    }
+
     /// All its failpoints, by name.
     ///
     /// # Errors

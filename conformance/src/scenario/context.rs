@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use etcdium_client::proto::UnaryRequest;
+use etcdium_client::proto::etcdserverpb::MoveLeaderRequest;
 use etcdium_client::{Client, Delete, GetResponse, Key, Revision};
 
 use super::simulated::{self, Machine};
@@ -298,6 +299,32 @@ impl Context {
             let leader = cluster.wait_leader(LONG)?.name().to_owned();
             let index = cluster.members().iter().position(|member| member.name() == leader);
             index.ok_or_else(|| Failure::new("a stranger leads"))
+        })
+        .await
+    }
+
+    /// Has the leader hand over to another member, and waits until that one says that it leads, at most 20 s.
+    ///
+    /// # Errors
+    /// It does not, the leader refuses, or that of [`Context::cluster`].
+    pub async fn move_leader(&self, from: usize, to: usize) -> Result<(), Failure> {
+        let target_id = self.member(to, Member::member_id).await?;
+        self.call(MoveLeaderRequest { target_id }).endpoint(&self.inner.direct[from]).await?;
+        self.eventually(Duration::from_secs(20), "the other member leads", || async {
+            let leads = self.member(to, |member| Ok::<_, Failure>(member.is_leader())).await?;
+            Ok(leads.then_some(()))
+        })
+        .await
+    }
+
+    /// Waits until a failpoint of one member was reached, at most 20 s.
+    ///
+    /// # Errors
+    /// It was not, it is not set, or that of [`Context::cluster`].
+    pub async fn reached(&self, index: usize, point: &'static str) -> Result<(), Failure> {
+        self.eventually(Duration::from_secs(20), &format!("{point} is reached"), || async {
+            let count = self.member(index, move |member| member.failpoint_count(point)).await?;
+            Ok((count > 0).then_some(()))
         })
         .await
     }

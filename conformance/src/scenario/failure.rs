@@ -67,6 +67,11 @@ pub(crate) fn describe(error: &Error) -> String {
     text
 }
 
+/// What etcd said to the last attempt of a call that was repeated until its time was over.
+pub(crate) fn cause(error: &Error) -> Option<EtcdError> {
+    std::error::Error::source(error)?.downcast_ref::<Error>()?.etcd()
+}
+
 /// Demands that etcd refused a call with exactly this error.
 ///
 /// # Errors

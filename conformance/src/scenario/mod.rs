@@ -35,7 +35,7 @@ pub use context::Context;
 pub(crate) use context::{Servers, Surroundings};
 pub use event_loop::EventLoop;
 pub use failure::{Failure, failed, refused, some};
-pub(crate) use failure::{check, check_eq, describe};
+pub(crate) use failure::{cause, check, check_eq, describe};
 pub(crate) use front::Front;
 pub use pause::join_all;
 pub use request::Request;

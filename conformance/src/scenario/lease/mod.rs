@@ -1,7 +1,7 @@
 //! Cases about leases: `LEASE-*`.
 //!
 //! Not here: LEASE-048 and LEASE-049 need no server and are tests of `etcdium-core`, as is the half of LEASE-031 in which an
-//! error for one lease ends the stream of all. LEASE-031's other half and LEASE-041 need failpoints.
+//! error for one lease ends the stream of all.
 //! LEASE-032's half with checkpoints needs a server whose interval between them can be set: etcd's is five minutes, without a
 //! flag.
 //!
@@ -11,9 +11,11 @@
 use super::Scenario;
 
 mod calls;
+mod failpoint;
 mod kept;
 mod outage;
 mod restart;
 
 /// All of them.
-pub(super) const CASES: &[&[Scenario]] = &[calls::CASES, kept::CASES, outage::CASES, restart::CASES];
+pub(super) const CASES: &[&[Scenario]] =
+    &[calls::CASES, failpoint::CASES, kept::CASES, outage::CASES, restart::CASES];

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use etcdium_client::{EtcdError, LeaseLost, LeaseState};
+use etcdium_client::{ErrorKind, EtcdError, LeaseLost, LeaseState};
 
 use super::calls::count;
 use super::kept::renewed;
-use crate::scenario::{Context, Failure, Need, Scenario, Setup, Topology, check, check_eq, some};
+use crate::scenario::{
+    Context, Failure, Need, Scenario, Setup, Topology, cause, check, check_eq, failed, some,
+};
 
 pub(super) const CASES: &[Scenario] = &[
     Scenario::new("LEASE-007", Topology::ThreeMembers, "the only known member is down for a while", |ctx| {
@@ -20,6 +22,11 @@ pub(super) const CASES: &[Scenario] = &[
     Scenario::new("LEASE-014", Topology::OneMember, "the server is gone for good", |ctx| {
         Box::pin(lease_014(ctx))
     })
+    .needs(&[Need::Control, Need::Client]),
+    Scenario::new("LEASE-031", Topology::ThreeMembers, "a member without a leader renews nothing", |ctx| {
+        Box::pin(lease_031(ctx))
+    })
+    .variant("no-leader")
     .needs(&[Need::Control, Need::Client]),
     Scenario::new("LEASE-039", Topology::ThreeMembers, "the leader is stopped in the middle of it", |ctx| {
         Box::pin(lease_039(ctx))
@@ -84,6 +91,37 @@ async fn lease_014(ctx: Context) -> Result<(), Failure> {
     check_eq!(lease.changed().await, LeaseState::Lost { reason: LeaseLost::Expired });
     ctx.restart(0).await?;
     check_eq!(lease.state(), LeaseState::Lost { reason: LeaseLost::Expired });
+    Ok(())
+}
+
+/// Renewals always ask for a member with a leader, so there is only the form in which the refusal comes at once. It is
+/// tried again until the time-out.
+async fn lease_031(ctx: Context) -> Result<(), Failure> {
+    const SHORT: Duration = secs(1);
+    let leader = ctx.leader().await?;
+    let (member, third) = ((leader + 1) % 3, (leader + 2) % 3);
+    let subject = ctx.open(&Setup::new(&ctx.endpoints()[member..=member]))?;
+    let client = subject.client()?;
+    let id = client.grant(secs(60)).await?.id;
+    check_eq!(client.keep_alive_once(id).await?.ttl, secs(60));
+    ctx.kill(leader).await?;
+    ctx.kill(third).await?;
+    for once in [true, false] {
+        ctx.eventually(secs(30), "the member says that it has no leader", || async {
+            let error = failed(if once {
+                client.keep_alive_once(id).timeout(SHORT).await.map(drop)
+            } else {
+                client.keep_alive(id).timeout(SHORT).await.map(drop)
+            })?;
+            check_eq!(error.kind(), &ErrorKind::Timeout { after: SHORT });
+            Ok((cause(&error) == Some(EtcdError::NoLeader)).then_some(()))
+        })
+        .await?;
+    }
+    ctx.restart(leader).await?;
+    ctx.restart(third).await?;
+    check_eq!(client.keep_alive_once(id).await?.ttl, secs(60));
+    client.revoke(id).await?;
     Ok(())
 }
 
