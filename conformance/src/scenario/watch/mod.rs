@@ -21,6 +21,7 @@ mod proxied;
 mod read;
 mod reconnect;
 mod shared;
+mod snapshot;
 
 /// All of them.
 pub(super) const CASES: &[&[Scenario]] = &[
@@ -37,4 +38,5 @@ pub(super) const CASES: &[&[Scenario]] = &[
     proxied::CASES,
     reconnect::CASES,
     shared::CASES,
+    snapshot::CASES,
 ];
