@@ -1,5 +1,5 @@
-//! Builds an etcd server with failpoints: from a copy of its module in which `gofail` has turned the comments that
-//! describe them into code.
+//! Builds an etcd server for tests: from a copy of its module in which `gofail` has turned the comments that describe
+//! failpoints into code, and in which checkpoints of leases, if they are on at all, come often.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -13,6 +13,12 @@ use super::{Version, golang, run};
 const MODULE: &str = "go.etcd.io/etcd/server/v3";
 /// Both the program and the library that its output needs.
 const GOFAIL: &str = "go.etcd.io/gofail@v0.2.0";
+/// How often leases have checkpoints, for which there is no flag: the file, what stands there, what is put there.
+const CHECKPOINTS: (&str, &str, &str) = (
+    "lease/lessor.go",
+    "defaultLeaseCheckpointInterval = 5 * time.Minute",
+    "defaultLeaseCheckpointInterval = time.Second",
+);
 /// What begins the description of a failpoint.
 const MARK: &str = "// gofail:";
 
@@ -38,6 +44,8 @@ pub(super) fn build(version: &Version, cache: &Locked<'_>, path: &OsStr) -> Resu
     let told = run::run(command().args(["mod", "download", "-json", &named]).current_dir(&tools))?;
     let source = source(&told).ok_or("`go mod download` names no folder")?;
     copy(&source, &server).map_err(|error| format!("copying {}: {error}", source.display()))?;
+    let (file, from, to) = CHECKPOINTS;
+    replace(&server.join(file), from, to).map_err(|error| format!("{file}: {error}"))?;
 
     run::run(command().args(["install", GOFAIL]).env("GOBIN", &tools))?;
     let marked = marked(&server).map_err(|error| error.to_string())?;
@@ -70,6 +78,18 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Replaces a text that stands in a file once.
+fn replace(file: &Path, from: &str, to: &str) -> io::Result<()> {
+    let text = fs::read_to_string(file)?;
+    if text.matches(from).count() != 1 {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{from:?} does not stand there once"),
+        ));
+    }
+    fs::write(file, text.replace(from, to))
 }
 
 /// The folders below this one whose Go files describe failpoints.

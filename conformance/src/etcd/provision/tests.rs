@@ -146,7 +146,7 @@ fn failpoints_are_built_or_the_reason_is_told() {
     }
     let error = folder.provisioner(None).provide(&Request::Failpoints(Minor::V3_4)).unwrap_err();
     assert!(error.to_string().contains("they begin with 3.5"), "{error}");
-    let built = folder.etcd("cache/3.7.3-gofail/etcd", "3.7.3");
+    let built = folder.etcd("cache/3.7.3-gofail-checkpoints/etcd", "3.7.3");
     let found = folder.provisioner(None).provide(&Request::Failpoints(Minor::V3_7)).unwrap();
     assert_eq!((found.path, found.source, found.note), (built, Source::Cache, None));
 }

@@ -2,8 +2,6 @@
 //!
 //! Not here: LEASE-048 and LEASE-049 need no server and are tests of `etcdium-core`, as is the half of LEASE-031 in which an
 //! error for one lease ends the stream of all.
-//! LEASE-032's half with checkpoints needs a server whose interval between them can be set: etcd's is five minutes, without a
-//! flag.
 //!
 //! Where cases speak of the responses of a keep-alive stream, renewals are seen here as states: each moves the time until
 //! which the lease lives. Where a stream "ends", the lease is lost, and the reason is told.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use etcdium_client::{Delete, Get, Grant, LeaseId, Put, Revoke, TimeToLive};
 
 use super::calls::count;
+use crate::etcd::{Cluster, ClusterConfig};
 use crate::scenario::{Context, Failure, Need, Scenario, Topology, check, check_eq, some};
 
 pub(super) const CASES: &[Scenario] = &[
@@ -12,6 +13,14 @@ pub(super) const CASES: &[Scenario] = &[
         Box::pin(lease_032(ctx))
     })
     .needs(&[Need::Control]),
+    Scenario::new(
+        "LEASE-032",
+        Topology::Own(checkpoints),
+        "with checkpoints, leases go on where they were",
+        |ctx| Box::pin(lease_032_checkpoints(ctx)),
+    )
+    .variant("checkpoints")
+    .needs(&[Need::Since(3, 5)]),
     Scenario::new("LEASE-033", Topology::ThreeMembers, "a lease about to expire meets a new leader", |ctx| {
         Box::pin(lease_033(ctx))
     })
@@ -50,6 +59,31 @@ async fn lease_032(ctx: Context) -> Result<(), Failure> {
     change_leader(&ctx).await?;
     let left = left(&ctx, id).await?;
     check!(left >= secs(285), "{left:?}");
+    ctx.send(Revoke::new(id)).await?;
+    Ok(())
+}
+
+fn checkpoints() -> ClusterConfig {
+    ClusterConfig::three().lease_checkpoints()
+}
+
+/// With shorter times than in the case. The second change is a restart of all members.
+async fn lease_032_checkpoints(ctx: Context) -> Result<(), Failure> {
+    let id = ctx.send(Grant::new(secs(300))).await?.id;
+    for (restart, least) in [(false, 293), (true, 291)] {
+        ctx.eventually(secs(20), "time passes", || async {
+            Ok((left(&ctx, id).await? <= secs(least)).then_some(()))
+        })
+        .await?;
+        if restart {
+            ctx.control(Cluster::restart).await?;
+        } else {
+            change_leader(&ctx).await?;
+        }
+        // A checkpoint may be two seconds old, and a new leader adds the time of an election.
+        let left = left(&ctx, id).await?;
+        check!(left <= secs(least + 5), "{left:?}");
+    }
     ctx.send(Revoke::new(id)).await?;
     Ok(())
 }
