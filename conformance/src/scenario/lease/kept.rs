@@ -51,6 +51,13 @@ pub(super) const CASES: &[Scenario] = &[
         Box::pin(lease_046(ctx))
     })
     .needs(&[Need::Client]),
+    Scenario::new(
+        "LEASE-047",
+        Topology::OneMember,
+        "renewals one by one leave nothing on the server",
+        |ctx| Box::pin(lease_047(ctx)),
+    )
+    .needs(&[Need::Client, Need::Metrics]),
     Scenario::new("LEASE-050", Topology::None, "nobody listens", |ctx| Box::pin(lease_050(ctx)))
         .needs(&[Need::Client]),
     Scenario::new("LEASE-056", Topology::OneMember, "ids, times, and a revoked lease", |ctx| {
@@ -219,6 +226,25 @@ async fn lease_046(ctx: Context) -> Result<(), Failure> {
     client.revoke(id).await?;
     let error = refused(client.keep_alive_once(id).await, EtcdError::LeaseNotFound)?;
     check!(error.to_string().contains("requested lease not found"), "{}", describe(&error));
+    Ok(())
+}
+
+/// A stream left open would be two goroutines or more.
+async fn lease_047(ctx: Context) -> Result<(), Failure> {
+    const TIMES: u32 = 100;
+    let client = ctx.client()?;
+    let id = client.grant(secs(60)).await?.id;
+    let goroutines = async || some(ctx.metric(0, "go_goroutines", &[]).await?, "the number of goroutines");
+    client.keep_alive_once(id).await?;
+    let before = goroutines().await?;
+    for _ in 0..TIMES {
+        client.keep_alive_once(id).await?;
+    }
+    ctx.eventually(secs(20), "the server has ended all but a few", || async {
+        Ok((goroutines().await? < before + f64::from(TIMES) / 4.0).then_some(()))
+    })
+    .await?;
+    client.revoke(id).await?;
     Ok(())
 }
 
