@@ -1,3 +1,5 @@
+//! The fast decoders against the general one.
+
 use etcdium_proto::etcdserverpb::{PutResponse, RangeResponse, WatchResponse};
 use etcdium_proto::mvccpb::Event;
 use proptest::collection::vec;
