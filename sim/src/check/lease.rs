@@ -1,7 +1,7 @@
 //! What a lease's holder may believe: never that it lives past its expiry on the server.
 //!
-//! The server's truth is told with [`LeaseChecker::observe`], what the client says with [`LeaseChecker::report`]; both as
-//! often as the simulation likes, at the least whenever one of them changes.
+//! The server's truth is told with [`LeaseChecker::observe`] and [`LeaseChecker::promised`], what the client says with
+//! [`LeaseChecker::report`]; both as often as the simulation likes, at the least whenever one of them changes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -87,6 +87,13 @@ impl LeaseChecker {
                 }
             }
         }
+    }
+
+    /// The server has said that the lease lives until then. An answer may come late: it takes nothing back of what was said
+    /// in the meantime, also when the lease is gone.
+    pub fn promised(&mut self, lease: i64, until: Instant) {
+        let known = self.leases.entry(lease).or_default();
+        known.expiry = known.expiry.max(Some(until));
     }
 
     /// The client says this of the lease at this time. A lease that no server ever had is not alive.
@@ -183,6 +190,27 @@ mod tests {
         world.server(None);
         assert_eq!(world.alive(9, 10), []);
         assert_eq!(world.alive(11, 12), [LeaseRule::Expired]);
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_takes_back_nothing() {
+        let mut world = World::new();
+        // Granted at 0, renewed at 3, revoked; then a member that lagged says that it was granted.
+        world.server(Some(10));
+        world.server(Some(13));
+        world.server(None);
+        world.checker.promised(LEASE, world.at(10));
+        assert_eq!(world.alive(5, 13), []);
+        assert_eq!(world.alive(5, 14), [LeaseRule::Promise]);
+        assert_eq!(world.alive(13, 14), [LeaseRule::Expired]);
+    }
+
+    #[test]
+    fn what_a_late_answer_promises_counts() {
+        let mut world = World::new();
+        world.checker.promised(LEASE, world.at(10));
+        assert_eq!(world.alive(5, 10), []);
+        assert_eq!(world.alive(5, 11), [LeaseRule::Promise]);
     }
 
     #[test]

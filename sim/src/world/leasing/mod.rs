@@ -217,10 +217,12 @@ impl World {
             if let (Ok(request), Some(sent)) = (LeaseGrantRequest::decode(there.clone()), sent) {
                 self.learn_leases();
                 if let Some(known) = self.leasing.known.get_mut(&request.id) {
-                    // It was granted after this request was sent, whoever counts since when.
+                    // It was granted after this request was sent, whoever counts since when. A member that lags may say so
+                    // when the lease was renewed and revoked already.
+                    let until = sent + known.ttl;
                     known.seen = true;
-                    known.granted = known.granted.max(Some(sent + known.ttl));
-                    self.leasing.checker.observe(request.id, known.granted);
+                    known.granted = known.granted.max(Some(until));
+                    self.leasing.checker.promised(request.id, until);
                 }
             }
         } else if path.ends_with(KEEP_ALIVE) {
@@ -234,9 +236,10 @@ impl World {
     fn promised(&mut self, lease: i64, ttl: i64) {
         let counted = self.cluster.lease_expiry(lease).is_some();
         let Some(known) = self.leasing.known.get_mut(&lease).filter(|_| !counted && ttl > 0) else { return };
+        let until = self.now + Duration::from_secs(ttl.unsigned_abs());
         known.seen = true;
-        known.granted = known.granted.max(Some(self.now + Duration::from_secs(ttl.unsigned_abs())));
-        self.leasing.checker.observe(lease, known.granted);
+        known.granted = known.granted.max(Some(until));
+        self.leasing.checker.promised(lease, until);
     }
 
     /// The checker learns what the server has.
