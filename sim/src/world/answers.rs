@@ -175,12 +175,15 @@ impl World {
         let ok = || Piece::End(0, Cow::Borrowed(""));
         // A field 1 that is longer than the message: no response of etcd can be read from it.
         const BROKEN: &[u8] = &[0x0a, 0xff, 0xff, 0xff, 0x07];
+        // A renewal is answered once, whatever is broken: an answer says only which lease it is about, so a further one would
+        // be the answer to a renewal asked for since, and a lie that no client sees through.
+        let again = if self.is_renewing(call) { framed(0, BROKEN) } else { whole.clone() };
         let pieces = match self.streams[call].rng.index(10) {
             0 => vec![Piece::WrongType],
             1 => vec![Piece::NoStatus],
             2 => vec![Piece::Head, Piece::Data(framed(1, body)), ok()],
             3 => vec![Piece::Head, Piece::Data(framed(0, BROKEN).slice(..7)), ok()],
-            4 => vec![Piece::Head, Piece::Data(whole.clone()), Piece::Data(whole), ok()],
+            4 => vec![Piece::Head, Piece::Data(whole), Piece::Data(again), ok()],
             5 => vec![Piece::Head, ok()],
             6 => vec![Piece::Head, Piece::Data(framed(0, BROKEN)), ok()],
             7 => vec![Piece::Data(whole)],

@@ -2,6 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use etcdium_core::ResetCause;
+use etcdium_proto::StreamMethod;
+use etcdium_proto::streams::LeaseKeepAlive;
 
 use super::World;
 use super::answers::{Piece, Veil, judge};
@@ -15,9 +17,14 @@ impl World {
         self.streams.get(call.0 as usize).is_some_and(|stream| stream.streaming)
     }
 
+    /// Whether leases are renewed on a call.
+    pub(crate) fn is_renewing(&self, call: usize) -> bool {
+        self.streams.get(call).is_some_and(|stream| stream.path.ends_with(LeaseKeepAlive::METHOD.name()))
+    }
+
     /// The client sends further messages.
     pub(crate) fn send(&mut self, call: usize, messages: &Bytes) {
-        let renews = self.streams.get(call).is_some_and(|stream| stream.path.ends_with("LeaseKeepAlive"));
+        let renews = self.is_renewing(call);
         let mut rest = BytesMut::from(&messages[..]);
         while let Ok(Some(message)) = unframe(&mut rest, messages.len()) {
             if renews {
@@ -139,12 +146,12 @@ mod tests {
     use etcdium_proto::etcdserverpb::{
         LeaseGrantRequest, LeaseKeepAliveRequest, WatchCreateRequest, WatchRequest, WatchResponse,
     };
-    use etcdium_proto::streams::{LeaseKeepAlive, Watch};
+    use etcdium_proto::streams::Watch;
 
     use super::*;
     use crate::world::RunOptions;
     use crate::world::records::Asked;
-    use crate::world::script::{Options, Request, Script, Setup};
+    use crate::world::script::{Fault, Options, Request, Script, Setup};
 
     fn world(seed: u64, pieces: u64) -> World {
         let setup = Setup {
@@ -243,6 +250,25 @@ mod tests {
         assert!(matches!(world.core.next(&renewals), Some(StreamItem::Message(_))));
         assert_eq!(world.core.next(&renewals), Some(StreamItem::End(Ok(()))));
         assert_eq!(world.counts.streams, 0);
+    }
+
+    #[test]
+    fn a_garbled_stream_answers_no_renewal_twice() {
+        for seed in 0..50 {
+            let mut world = world(seed, 0);
+            world.faults.push((Fault::Garbage, 0, world.now + Duration::from_secs(9)));
+            let request = LeaseKeepAliveRequest { id: 5 };
+            let renewals: Stream<LeaseKeepAlive> = world.core.open(world.now, &request, &CallOptions::new());
+            world.core.send(world.now, &renewals, &request).unwrap();
+            world.touched();
+            pass(&mut world, 1000);
+            let mut answers = 0;
+            while let Some(item) = world.core.next(&renewals) {
+                answers += usize::from(matches!(item, StreamItem::Message(_)));
+            }
+            // All is garbled or nothing.
+            assert!(answers <= 1 || (answers == 2 && world.counts.streams == 1), "seed {seed}: {answers}");
+        }
     }
 
     #[test]
