@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use etcdium_core::{EndpointKey, EndpointStatus, Event, Transmit};
 
 use crate::check::{Check, Fact, View};
-use crate::world::{LinkStage, done_by};
+use crate::world::{LinkStage, PauseRecord, done_by};
 
 /// The client's settings (`Config::silence`).
 const SILENCE: Duration = Duration::from_secs(1);
@@ -15,7 +15,7 @@ const PROBE: Duration = Duration::from_secs(2);
 const LAST_CHANCE: Duration = Duration::from_millis(100);
 
 /// An endpoint that is ready and on whose connection nothing came for 3 s, while a call waited all that time, is down; a
-/// client that was paused may take longer by the pause and its last chance.
+/// client that was paused may take longer by the pause and its last chances.
 #[derive(Debug, Default)]
 pub(in crate::check) struct Silence {
     ready: BTreeMap<EndpointKey, Link>,
@@ -83,7 +83,7 @@ impl Link {
         if connection.stage != LinkStage::Open || view.now <= since + SILENCE + PROBE {
             return Ok(());
         }
-        let due = due(since, view);
+        let due = due(since, view.pauses, view.setup.turn);
         if view.now > due {
             let silent = view.now - since;
             return Err(format!(
@@ -95,22 +95,69 @@ impl Link {
     }
 }
 
-/// When a connection silent since then is given up.
-fn due(since: Instant, view: &View<'_>) -> Instant {
-    let done = |due: Instant| done_by(due, view.pauses, view.setup.turn);
-    let mut due = done(since + SILENCE);
-    let mut planned = due + PROBE - LAST_CHANCE;
+/// When a connection silent since then is given up at the latest.
+///
+/// The client may act at any time of a turn, and whether it finds itself late decides whether there is another last chance.
+fn due(since: Instant, pauses: &[PauseRecord], turn: Duration) -> Instant {
+    let asleep = |due: Instant, pause: &PauseRecord| pause.from < due && due < pause.until;
+    let soon = |due: Instant| {
+        pauses.iter().fold(due, |due, pause| if asleep(due, pause) { pause.until } else { due })
+    };
+    let done = |due: Instant| done_by(due, pauses, turn);
+    // The end of the last chance, if all is done as soon as may be and as late as may be.
+    let mut soonest = soon(soon(since + SILENCE) + PROBE - LAST_CHANCE) + LAST_CHANCE;
+    let mut latest = done(done(since + SILENCE) + PROBE - LAST_CHANCE) + LAST_CHANCE;
     loop {
-        due = done(planned);
-        let late = due - planned > LAST_CHANCE / 2;
-        planned = due + LAST_CHANCE;
-        // One that was late gets another last chance.
-        if !late {
-            let last = done(planned);
-            if last - planned <= LAST_CHANCE / 2 {
-                return last;
-            }
-            planned = last + LAST_CHANCE;
-        }
+        // The latest of all is done what is due when a pause begins, or soonest.
+        let begins = pauses.iter().filter_map(|pause| pause.from.checked_sub(turn));
+        let worst = begins.filter(|at| (soonest..=latest).contains(at)).chain([soonest]);
+        let late = worst.filter(|at| done(*at) - *at > LAST_CHANCE / 2);
+        let Some(found) = late.map(|at| (done(at) - turn).max(at + LAST_CHANCE / 2)).min() else {
+            return done(latest);
+        };
+        (soonest, latest) = (found + LAST_CHANCE, done(latest) + LAST_CHANCE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    /// When silence since 0 is noticed by a client that sleeps between these times, in milliseconds.
+    fn noticed(pauses: &[(u64, u64)], turn: u64) -> Duration {
+        let start = Instant::now();
+        let record =
+            |&(from, until): &(u64, u64)| PauseRecord { from: start + ms(from), until: start + ms(until) };
+        let pauses: Vec<_> = pauses.iter().map(record).collect();
+        due(start, &pauses, ms(turn)) - start
+    }
+
+    #[test]
+    fn silence_is_noticed_after_3_s() {
+        assert_eq!(noticed(&[], 0), ms(3_000));
+        assert_eq!(noticed(&[(1_500, 2_000), (4_000, 9_000)], 0), ms(3_000));
+        // The silence, the probe's time-out and the last chance end a turn late each.
+        assert_eq!(noticed(&[], 2), ms(3_006));
+    }
+
+    #[test]
+    fn a_pause_is_added() {
+        assert_eq!(noticed(&[(900, 1_400)], 0), ms(3_400));
+        // The last chance begins after it.
+        assert_eq!(noticed(&[(2_800, 4_000)], 0), ms(4_100));
+        // It ends a little late.
+        assert_eq!(noticed(&[(2_980, 3_050)], 0), ms(3_050));
+    }
+
+    #[test]
+    fn who_is_late_for_the_last_chance_gets_another() {
+        assert_eq!(noticed(&[(2_980, 3_051)], 0), ms(3_151));
+        assert_eq!(noticed(&[(2_980, 3_051), (3_140, 3_300)], 0), ms(3_400));
+        // Also who was early in one turn and late in the next: it ends at 3,000 or 3,004, and is looked at at 3,050 or 3,052.
+        assert_eq!(noticed(&[(2_980, 3_050)], 2), ms(3_154));
     }
 }
