@@ -1,6 +1,7 @@
 //! Servers that say nothing.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use etcdium_core::{EndpointKey, EndpointStatus, Event, Transmit};
@@ -83,7 +84,9 @@ impl Link {
         if connection.stage != LinkStage::Open || view.now <= since + SILENCE + PROBE {
             return Ok(());
         }
-        let due = due(since, view.pauses, view.setup.turn);
+        // Calls that were given up may have set the clock.
+        let earliest = connection.heard.map_or(since, |heard| heard.min(since));
+        let due = due(earliest..=since, view.pauses, view.setup.turn);
         if view.now > due {
             let silent = view.now - since;
             return Err(format!(
@@ -95,18 +98,18 @@ impl Link {
     }
 }
 
-/// When a connection silent since then is given up at the latest.
+/// When a connection is given up at the latest whose silence counts since some time of these.
 ///
 /// The client may act at any time of a turn, and whether it finds itself late decides whether there is another last chance.
-fn due(since: Instant, pauses: &[PauseRecord], turn: Duration) -> Instant {
+fn due(since: RangeInclusive<Instant>, pauses: &[PauseRecord], turn: Duration) -> Instant {
     let asleep = |due: Instant, pause: &PauseRecord| pause.from < due && due < pause.until;
     let soon = |due: Instant| {
         pauses.iter().fold(due, |due, pause| if asleep(due, pause) { pause.until } else { due })
     };
     let done = |due: Instant| done_by(due, pauses, turn);
     // The end of the last chance, if all is done as soon as may be and as late as may be.
-    let mut soonest = soon(soon(since + SILENCE) + PROBE - LAST_CHANCE) + LAST_CHANCE;
-    let mut latest = done(done(since + SILENCE) + PROBE - LAST_CHANCE) + LAST_CHANCE;
+    let mut soonest = soon(soon(*since.start() + SILENCE) + PROBE - LAST_CHANCE) + LAST_CHANCE;
+    let mut latest = done(done(*since.end() + SILENCE) + PROBE - LAST_CHANCE) + LAST_CHANCE;
     loop {
         // The latest of all is done what is due when a pause begins, or soonest.
         let begins = pauses.iter().filter_map(|pause| pause.from.checked_sub(turn));
@@ -133,7 +136,7 @@ mod tests {
         let record =
             |&(from, until): &(u64, u64)| PauseRecord { from: start + ms(from), until: start + ms(until) };
         let pauses: Vec<_> = pauses.iter().map(record).collect();
-        due(start, &pauses, ms(turn)) - start
+        due(start..=start, &pauses, ms(turn)) - start
     }
 
     #[test]
@@ -159,5 +162,14 @@ mod tests {
         assert_eq!(noticed(&[(2_980, 3_051), (3_140, 3_300)], 0), ms(3_400));
         // Also who was early in one turn and late in the next: it ends at 3,000 or 3,004, and is looked at at 3,050 or 3,052.
         assert_eq!(noticed(&[(2_980, 3_050)], 2), ms(3_154));
+    }
+    #[test]
+    fn a_call_that_was_given_up_may_have_set_the_clock() {
+        let start = Instant::now();
+        let pause = PauseRecord { from: start + ms(2_950), until: start + ms(3_030) };
+        let due = |earliest: u64| due(start - ms(earliest)..=start, &[pause], ms(0)) - start;
+        assert_eq!(due(0), ms(3_030));
+        // The last chance may have ended when the pause began.
+        assert_eq!(due(60), ms(3_130));
     }
 }
