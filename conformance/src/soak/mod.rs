@@ -14,8 +14,8 @@ mod verdict;
 mod watch;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use etcdium_client::{Client, Op, Put, Revision};
@@ -55,6 +55,7 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
     let (findings, counters, thaws) = (Findings::new(), Counters::default(), Thaws::default());
     let registrar = smol::block_on(Registrar::open(&place, &control, &findings))?;
     let ((rest_now, rest), (last_now, last)) = (signal(), signal());
+    let clients = Arc::new(Mutex::new(Vec::<Client>::new()));
     let invitation = Invitation {
         plan: plan.clone(),
         endpoints: proxies.iter().map(crate::proxy::Proxy::endpoint).collect(),
@@ -63,6 +64,7 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
         progress: cluster.etcd().version.progress_keeps_order(),
         rest,
         last,
+        clients: Arc::clone(&clients),
     };
     let (reports, reported) = channel();
     let memory = summary::resident();
@@ -85,8 +87,12 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
                 let (found, done) = (findings.count(), chaos.performed().len());
                 let at = begin.elapsed().as_secs();
                 let grown = summary::resident().saturating_sub(memory) >> 20;
+                let clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
+                let unread: usize = clients.iter().map(|client| client.stats().queued_bytes).sum();
+                let unread = unread >> 20;
                 progress(&format!(
-                    "{at} s: {writes} writes, {events} events, {done} steps, {grown} MiB more, {found} findings"
+                    "{at} s: {writes} writes, {events} events, {done} steps, {grown} MiB more, {unread} MiB \
+                     unread, {found} findings"
                 ));
             }
             Err(RecvTimeoutError::Disconnected) => early = Some(Failure::new("every party panicked")),

@@ -1,6 +1,7 @@
 //! Everything that one runtime does in a soak, on a thread of its own, with one client.
 
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,8 @@ pub(super) struct Invitation {
     pub(super) progress: bool,
     pub(super) rest: Signal<()>,
     pub(super) last: Signal<Revision>,
+    /// The clients of all parties.
+    pub(super) clients: Arc<Mutex<Vec<Client>>>,
 }
 
 /// Starts the party of a runtime. It sends its report in the end.
@@ -83,9 +86,10 @@ fn share(total: usize, index: usize) -> usize {
 }
 
 async fn hold(runtime: Runtime, index: usize, invitation: Invitation) -> Result<Report, Failure> {
-    let Invitation { plan, endpoints, findings, counters, progress, rest, last } = invitation;
+    let Invitation { plan, endpoints, findings, counters, progress, rest, last, clients } = invitation;
     let place = Place::on(runtime);
     let client = place.client(endpoints.as_slice(), plan.seed ^ index as u64)?;
+    clients.lock().unwrap_or_else(PoisonError::into_inner).push(client.clone());
     let guest =
         Guest { place: place.clone(), client: client.clone(), findings, counters, progress, rest, last };
     let cannot = |error| Failure::new(format!("{runtime}: cannot start a task: {error}"));

@@ -235,7 +235,7 @@ impl Core {
         };
         let progress = call.handle(input, inbox, &mut self.spares);
         if let Owner::Stream(stream) = owner {
-            self.stream_received(stream, connection);
+            self.stream_received(stream, key, connection);
             if !self.calls.contains(key) {
                 // Its reader has given it up.
                 self.heard(connection);
@@ -280,7 +280,9 @@ impl Core {
         }
         match (owner, progress) {
             (Owner::Op(op), Progress::Done(message)) => {
-                observe(&mut self.revisions, &mut self.events, &message);
+                if self.history.speaks_of(key) {
+                    observe(&mut self.revisions, &mut self.events, &message);
+                }
                 self.watch_spares();
                 self.end_op(op, Ok(Answer { message, endpoint: Some(address) }));
             }

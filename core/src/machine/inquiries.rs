@@ -14,6 +14,7 @@ use etcdium_proto::etcdserverpb::{
 };
 use prost::Message;
 
+use super::hubs::breach;
 use super::{Core, Timer, after};
 use crate::backoff::Backoff;
 use crate::call::{Call, Owner, Progress};
@@ -53,6 +54,8 @@ pub(super) struct History {
     /// that was noticed.
     suspects: BTreeMap<WatchKey, Option<Revision>>,
     backoff: Backoff,
+    /// How many calls had been opened when the history was last replaced.
+    replaced: u64,
 }
 
 /// Whether it is being asked.
@@ -68,7 +71,13 @@ enum Asking {
 
 impl History {
     pub(super) fn new(backoff: Backoff) -> Self {
-        Self { phase: Asking::Calm, suspects: BTreeMap::new(), backoff }
+        Self { phase: Asking::Calm, suspects: BTreeMap::new(), backoff, replaced: 0 }
+    }
+
+    /// Whether what comes on a call speaks of the present history: what was asked for before the history was replaced may have
+    /// been answered before, however late that arrives.
+    pub(super) fn speaks_of(&self, call: CallKey) -> bool {
+        call.serial() >= self.replaced
     }
 
     /// Whether this is when it has to be looked at.
@@ -239,6 +248,13 @@ impl Core {
             self.watches.iter().filter(|(_, watch)| seen(watch)).map(|(key, _)| key).collect();
         for watch in watches {
             self.end_live_watch(watch, WatchErrorKind::ClusterReset { cluster_id, revision });
+        }
+        // Streams of before may still tell of that history, to watches that are being created on them.
+        self.history.replaced = self.calls.made();
+        let hubs: Vec<HubKey> =
+            self.hubs.iter().filter(|(_, hub)| hub.line().is_some()).map(|(key, _)| key).collect();
+        for hub in hubs {
+            self.restart(hub, breach("the history of the cluster was replaced"));
         }
     }
 

@@ -302,11 +302,11 @@ impl Core {
     }
 
     /// Looks at the messages that came for a stream, if any did.
-    pub(super) fn stream_received(&mut self, key: StreamKey, connection: ConnectionKey) {
+    pub(super) fn stream_received(&mut self, key: StreamKey, call: CallKey, connection: ConnectionKey) {
         let Some(state) = self.streams.get_mut(key) else { return };
         let is = |method| core::ptr::eq(state.request.method, method);
-        // Its messages hold a whole response each, whose header is not where others have theirs.
-        let headed = !is(&methods::KV_RANGE_STREAM);
+        // The messages of a streamed range hold a whole response each, whose header is not where others have theirs.
+        let headed = !is(&methods::KV_RANGE_STREAM) && self.history.speaks_of(call);
         // A grpc-proxy makes up headers of watches: without a cluster, and with the revision that was asked for.
         let made_up = is(&methods::WATCH);
         let mut any = false;
