@@ -75,7 +75,7 @@ impl ListWatch {
     async fn open(self) -> Result<ListWatcher, Error> {
         let (snapshot, revision) = list(&self).await?;
         let watcher = follow(&self, revision).await?;
-        let known = snapshot.iter().map(|kv| (kv.key.clone(), kv.mod_revision)).collect();
+        let known = known(&snapshot);
         Ok(ListWatcher { plan: self, snapshot, revision, known, stage: Stage::Watching(watcher) })
     }
 }
@@ -248,7 +248,7 @@ impl ListWatcher {
         self.revision = revision;
         for event in events {
             match event.kind {
-                EventKind::Put => self.known.insert(event.kv.key.clone(), event.kv.mod_revision),
+                EventKind::Put => self.known.insert(own(&event.kv.key), event.kv.mod_revision),
                 EventKind::Delete => self.known.remove(&event.kv.key),
             };
         }
@@ -262,10 +262,20 @@ impl ListWatcher {
         };
         let comparable = matches!(cause, WatchErrorKind::Compacted { .. });
         let events = difference(&self.known, &pairs, revision, comparable);
-        self.known = pairs.into_iter().map(|kv| (kv.key, kv.mod_revision)).collect();
+        self.known = known(&pairs);
         self.revision = revision;
         ListItem::Relisted { revision, events, cause }
     }
+}
+
+/// When each key was last modified.
+fn known(pairs: &[KeyValue]) -> BTreeMap<Bytes, Revision> {
+    pairs.iter().map(|kv| (own(&kv.key), kv.mod_revision)).collect()
+}
+
+/// A key that does not keep the response it is part of.
+fn own(key: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(key)
 }
 
 async fn relist(plan: ListWatch) -> Result<Relisted, Error> {

@@ -72,10 +72,8 @@ impl Follower {
         let last = self.guest.last.clone();
         loop {
             let limit = if last.is_given() { Instant::now() + CATCH_UP } else { leave };
-            if let (true, Some(revision)) = (last.is_given(), last.given().await) {
-                if mirror.revision >= revision {
-                    return false;
-                }
+            if last.is_given() && last.given().await.is_some_and(|revision| mirror.revision >= revision) {
+                return false;
             }
             let item = async { Some(follower.next().await) };
             let time = async {

@@ -33,6 +33,8 @@ pub(super) struct Account {
     confirmed: Option<Instant>,
     /// When it was looked up and was not there, though said to live and not betrayed.
     pub(super) missed: Option<Instant>,
+    /// When it was renewed by a request that was sent after it had been revoked.
+    pub(super) risen: Option<Instant>,
     pub(super) end: End,
 }
 
@@ -143,6 +145,7 @@ impl Holder {
             betrayed: None,
             confirmed: None,
             missed: None,
+            risen: None,
             end: End::Left,
         };
         let key = format!("{LEASES}{}/{}.{count}", self.guest.place, self.number);
@@ -224,7 +227,7 @@ impl Holder {
             account.until = account.until.max(until);
             // A renewal that was sent after the end was confirmed cannot have been answered like that.
             if account.confirmed.is_some_and(|confirmed| until > confirmed + account.ttl) {
-                self.guest.findings.add(format!("{}: renewed after it was revoked", account.name));
+                account.risen = Some(Instant::now());
                 return Some(End::Left);
             }
             return None;

@@ -98,6 +98,16 @@ impl Registrar {
             findings.add(format!("{name}: {end:?}, as the client said; the server did not delete its key"));
         }
         for account in accounts {
+            // A leader that was frozen answers renewals by what it last knew, too.
+            match account.risen {
+                Some(at) if just_thawed(thaws, at, at) => counters.let_go.bump(),
+                Some(at) => findings.add(format!(
+                    "{}: renewed after it was revoked, at {:.3} s",
+                    account.name,
+                    findings.seconds(at)
+                )),
+                None => {}
+            }
             let Some(early) = self.early(account, thaws) else { continue };
             match early {
                 Early::AfterThaw => counters.let_go.bump(),
@@ -121,9 +131,13 @@ impl Registrar {
         let revoked = matches!(account.end, End::Revoked(at, _) if at <= gone)
             || account.betrayed.is_some_and(|at| at <= gone);
         let long = account.until.checked_duration_since(gone).filter(|_| !revoked)?;
-        let thawed = since.checked_sub(LETTING_GO).is_some_and(|since| thaws.any_between(since, gone));
-        Some(if thawed { Early::AfterThaw } else { Early::By(gone, long) })
+        Some(if just_thawed(thaws, since, gone) { Early::AfterThaw } else { Early::By(gone, long) })
     }
+}
+
+/// Whether a leader that was frozen went on not long before something that happened between these times.
+fn just_thawed(thaws: &Thaws, from: Instant, to: Instant) -> bool {
+    from.checked_sub(LETTING_GO).is_some_and(|from| thaws.any_between(from, to))
 }
 
 /// Why a lease went before the time it was said to live until.

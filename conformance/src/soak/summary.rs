@@ -103,7 +103,10 @@ impl Summary {
                     (c.revoked.get(), "revoked"),
                     (c.left.get(), "left"),
                     (c.betrayed.get(), "revoked by others"),
-                    (c.let_go.get(), "let go by etcd after a pause of its leader (etcd's)"),
+                    (
+                        c.let_go.get(),
+                        "let go or renewed by etcd wrongly after a pause of its leader (etcd's)",
+                    ),
                 ]),
             ),
             (
