@@ -69,13 +69,17 @@ impl Core {
         self.ask_progress(key, false);
     }
 
-    /// A server says nothing of a watch that begins behind its last revision. If that is below what is known, either it lags,
-    /// or the history is another one: then there is nothing to wait for.
+    /// A server says nothing of a stream on which a watch begins behind its last revision. If that is below what is known,
+    /// either it lags, or the history is another one: then there is nothing to wait for, neither for that watch nor for
+    /// those beside it that ask.
     fn doubt_history(&mut self, key: HubKey) {
         let (watches, known) = (&self.watches, self.revisions.revision());
-        let below =
-            |watch: &&WatchKey| watches.get(**watch).is_some_and(|state| state.asks_above_start(known));
+        let state = |watch: &WatchKey| watches.get(*watch);
+        let below = |watch: &&WatchKey| state(watch).is_some_and(|state| state.waits_below(known));
         let Some(line) = self.hubs.get(key).and_then(Hub::line) else { return };
+        if !line.live.values().any(|watch| state(watch).is_some_and(Subscription::is_asking)) {
+            return;
+        }
         if let Some(watch) = line.live.values().find(below).copied() {
             self.suspect_behind(watch);
         }

@@ -423,9 +423,9 @@ impl Subscription {
         true
     }
 
-    /// Whether it wants to know its progress, and nothing came since it was created where the server had less than is known.
-    pub(crate) fn asks_above_start(&self, known: Revision) -> bool {
-        self.is_asking() && self.base != 0 && self.base < known.get() && self.next == Some(self.began)
+    /// Whether it began behind all that its server had, which was less than is known, and nothing came since.
+    pub(crate) fn waits_below(&self, known: Revision) -> bool {
+        self.base != 0 && self.base < known.get() && self.next == Some(self.began)
     }
 
     /// Whether it was put on its stream from behind all that the server had, and nothing is known to have happened since.

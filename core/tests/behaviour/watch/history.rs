@@ -273,6 +273,38 @@ fn a_request_for_progress_that_is_never_answered_finds_out_too() {
     assert!(matches!(world.end_of_watch(watch), Some(WatchErrorKind::ClusterReset { .. })));
 }
 
+/// The same beside the watch that asks: etcd drops requests for progress while any watch of the stream begins behind what there
+/// is. Found by the simulator.
+#[test]
+fn a_watch_beside_the_one_that_asks_finds_out_too() {
+    let (mut world, asker, mut line) = World::watching(of("k"), 50);
+    world.watch(of("k"));
+    line.confirm_one(&mut world, 50);
+    line.tell(&mut world, &events(1, [99]));
+    line.tell(&mut world, &events(2, [100]));
+    let op = world.start(&put("k"), &no_options());
+    let call = *world.op_calls().last().unwrap();
+    world.answer(call, &put_response(101));
+    world.take(&op).unwrap();
+    world.end(line.call, 14, "gone");
+    let mut line = world.await_line();
+    let mut starts = Vec::new();
+    for _ in 0..2 {
+        let creation = line.creation(&world);
+        starts.push(creation.start_revision);
+        // Restored, and written to since.
+        line.tell(&mut world, &created(creation.watch_id, 100));
+    }
+    assert_eq!(starts, [100, 101]);
+    world.request_progress(asker);
+    world.tell_version("3.7.3");
+    assert_eq!((line.asks(&world), world.calls_of(RANGE)), (1, vec![]));
+    world.advance_until(|world| !world.calls_of(RANGE).is_empty());
+    assert!(line.asks(&world) <= 2, "as soon as the first request is not answered");
+    world.answer(question(&world), &range_response(100));
+    assert_eq!(world.progress_of(asker), Some(Err(ProgressError::Ended)));
+}
+
 /// What it had is dropped, so an error could not say how far it has come. Found by the simulator.
 #[test]
 fn a_watch_that_was_given_up_does_not_tell_that_the_history_was_replaced() {
