@@ -99,6 +99,7 @@ pub(super) struct Counters {
     pub(super) left: Counter,
     pub(super) looked_up: Counter,
     pub(super) betrayed: Counter,
-    /// Leases that etcd revoked although they were renewed, or renewed although they were revoked: see [`Thaws`](crate::chaos::Thaws).
+    /// Leases that etcd revoked although they were renewed, or renewed although they were revoked: see
+    /// [`Thaws`](crate::chaos::Thaws).
     pub(super) let_go: Counter,
 }

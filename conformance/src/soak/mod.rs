@@ -125,7 +125,7 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
     smol::block_on(registrar.judge(&place, &control, &accounts, (&findings, &counters, &thaws)))?;
     control.close();
     judge(&history, &ended, &findings, &counters);
-    let bound = summary::memory_bound(plan, &ended);
+    let bound = summary::memory_bound(&ended);
     if grown > bound {
         findings.add(format!("the memory grew by {grown} bytes, more than {bound}"));
     }

@@ -104,9 +104,6 @@ impl fmt::Display for Keys {
     }
 }
 
-/// The buffer of watches that are read promptly, in bytes; others have less.
-pub(super) const LARGEST_BUFFER: usize = 1 << 20;
-
 /// How a watch is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reader {
@@ -148,7 +145,7 @@ impl Shape {
             progress_notify: rng.chance(300),
             max_buffer: match reader {
                 Reader::Slow => 20_000 + rng.index(200_000),
-                Reader::Prompt => LARGEST_BUFFER,
+                Reader::Prompt => 1 << 20,
             },
             reader,
             restless: rng.chance(350),

@@ -8,11 +8,11 @@ use etcdium_client::Revision;
 
 use super::findings::{Counters, Findings};
 use super::party::Report;
-use super::plan::{LARGEST_BUFFER, Plan};
+use super::plan::Plan;
 use super::watch::Told;
 use crate::chaos::{Performed, Step};
 
-/// Memory that a soak may need beyond what it records and what the buffers of its watches may hold.
+/// Memory that a soak may need beyond what it records.
 const SLACK: usize = 192 << 20;
 
 /// The result of a soak.
@@ -179,15 +179,12 @@ impl fmt::Display for Summary {
     }
 }
 
-/// How far the memory may grow: the buffers of the watches, the records of what was told, twice for lists that grow, and a fixed
-/// part.
-pub(super) fn memory_bound(plan: &Plan, reports: &[Report]) -> usize {
+/// How far the memory may grow: the records of what was told, twice for lists that grow, and a fixed part.
+pub(super) fn memory_bound(reports: &[Report]) -> usize {
     let lives = reports.iter().flat_map(|report| &report.lives);
     let told: usize = lives.map(|life| life.told.len()).sum();
     let written: usize = reports.iter().map(|report| report.written.len()).sum();
-    SLACK
-        + plan.watches * LARGEST_BUFFER
-        + 2 * (told * size_of::<Told>() + written * size_of::<super::writer::Written>())
+    SLACK + 2 * (told * size_of::<Told>() + written * size_of::<super::writer::Written>())
 }
 
 /// The memory of this process, in bytes; zero where the system does not tell.

@@ -1,6 +1,6 @@
 //! Watches: what they ask for ([`request`]), what they give ([`item`]), one watch ([`subscription`]), what waits for its reader
-//! ([`buffer`]), the stream that many share ([`hub`]), and what a server's words mean
-//! ([`refusal`]). `machine::watches`, `hubs`, `hub_loss` and `progress` move them.
+//! ([`buffer`]), the stream that many share ([`hub`]), and what a server's words mean ([`refusal`]). `machine::watches`, `hubs`,
+//! `hub_loss` and `progress` move them.
 //!
 //! A watch is a logical subscription that outlives streams and connections:
 //!

@@ -296,6 +296,7 @@ mod tests {
         assert!(Request::Exact(other.clone()).accepts(&other));
         assert!(!Request::Exact(Version::new(3, 5, 2)).accepts(&other));
     }
+
     #[test]
     fn progress_keeps_order_since() {
         for (text, keeps) in [

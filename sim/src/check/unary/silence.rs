@@ -163,6 +163,7 @@ mod tests {
         // Also who was early in one turn and late in the next: it ends at 3,000 or 3,004, and is looked at at 3,050 or 3,052.
         assert_eq!(noticed(&[(2_980, 3_050)], 2), ms(3_154));
     }
+
     #[test]
     fn a_call_that_was_given_up_may_have_set_the_clock() {
         let start = Instant::now();
