@@ -1,6 +1,6 @@
 //! Streams of watches that are over, or given up: what becomes of their watches, and when there is another stream.
 
-use super::hubs::breach;
+use super::hubs::unavailable;
 use super::{Core, after};
 use crate::backoff::Backoff;
 use crate::key::HubKey;
@@ -8,7 +8,7 @@ use crate::trace::event;
 use crate::watch::hub::{Hub, HubPhase, Ids, Lane};
 use crate::watch::refusal::{self, Refusal};
 use crate::watch::subscription::Phase;
-use crate::{ConnectionKey, Error, ErrorKind, Outcome, StreamKey, WatchKey};
+use crate::{ConnectionKey, Error, StreamKey, WatchKey};
 
 /// What becomes of the stream of a hub that is cut off from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +27,7 @@ impl Core {
         }
         let error = match result {
             Err(error) => error,
-            Ok(()) => Error::new(ErrorKind::Unavailable, Outcome::NotApplied)
-                .with_message("the server ended the stream"),
+            Ok(()) => unavailable("the server ended the stream"),
         };
         event!(DEBUG, "a stream of watches is over", hub = key, error = error);
         self.cut_hub(key, &error, Cut::Over);
@@ -51,9 +50,7 @@ impl Core {
         let on_it = |hub: &Hub| hub.line().is_some_and(|line| line.connection == connection);
         let hubs: Vec<HubKey> = self.hubs.iter().filter(|(_, hub)| on_it(hub)).map(|(key, _)| key).collect();
         for key in hubs {
-            let error = Error::new(ErrorKind::Unavailable, Outcome::NotApplied)
-                .with_message("the connection is going away");
-            self.restart(key, error);
+            self.restart(key, unavailable("the connection is going away"));
         }
         self.forget_version(connection);
     }
@@ -127,7 +124,7 @@ impl Core {
         let Some((_, id)) = line.confirming.pop_front() else { return };
         let waiting = line.cancelling.get(&id).copied().flatten();
         if waiting.is_some_and(|watch| self.watches.contains(watch)) {
-            self.restart(key, breach("the server does not confirm a cancellation"));
+            self.restart(key, unavailable("the server does not confirm a cancellation"));
         }
     }
 
@@ -139,7 +136,7 @@ impl Core {
         let Some(line) = hub.line_mut() else { return };
         let culprit = line.creating.front().and_then(|creation| creation.watch);
         let ours = line.ids == Ids::Ours;
-        self.restart(key, breach("the server does not answer a creation"));
+        self.restart(key, unavailable("the server does not answer a creation"));
         let waits =
             |watch: &WatchKey| self.watches.get(*watch).is_some_and(|state| state.phase == Phase::Queued);
         let Some(watch) = culprit.filter(|watch| crowded && !ours && waits(watch)) else { return };

@@ -246,7 +246,7 @@ impl Core {
                 self.end_live_watch(watch, WatchErrorKind::Inconsistent { revision });
             }
             Received::Disordered => {
-                self.restart(key, breach("events came out of order"));
+                self.restart(key, unavailable("events came out of order"));
                 return Err(());
             }
         }
@@ -262,7 +262,7 @@ impl Core {
         }
         line.strangers += 1;
         if line.strangers > STRANGERS {
-            self.restart(key, breach("the server sends what nobody asked for"));
+            self.restart(key, unavailable("the server sends what nobody asked for"));
             return Err(());
         }
         self.cancel_id(key, id, None);
@@ -273,7 +273,7 @@ impl Core {
     fn created(&mut self, key: HubKey, response: WatchResponse) -> Result<(), ()> {
         let Some(line) = self.hubs.get_mut(key).and_then(Hub::line_mut) else { return Err(()) };
         let Some(creation) = line.creating.pop_front() else {
-            self.restart(key, breach("a watch was confirmed that nobody asked for"));
+            self.restart(key, unavailable("a watch was confirmed that nobody asked for"));
             return Err(());
         };
         let header = response.header.unwrap_or_default();
@@ -296,7 +296,7 @@ impl Core {
         let Some(id) = line.adopt(creation.id, response.watch_id) else {
             // Its watch waits for its turn again with the others.
             line.creating.push_front(creation);
-            self.restart(key, breach("a watch was confirmed under a wrong id"));
+            self.restart(key, unavailable("a watch was confirmed under a wrong id"));
             return Err(());
         };
         line.confirmed = true;
@@ -411,6 +411,7 @@ pub(super) fn message(union: RequestUnion) -> WatchMessage {
     WatchMessage { request_union: Some(union) }
 }
 
-pub(super) fn breach(what: &str) -> Error {
+/// The error of a stream that is given up: nothing was applied, and there will be another.
+pub(super) fn unavailable(what: &str) -> Error {
     Error::new(ErrorKind::Unavailable, Outcome::NotApplied).with_message(what)
 }

@@ -14,7 +14,7 @@ use etcdium_proto::etcdserverpb::{
 };
 use prost::Message;
 
-use super::hubs::breach;
+use super::hubs::unavailable;
 use super::{Core, Timer, after};
 use crate::backoff::Backoff;
 use crate::call::{Call, Owner, Progress};
@@ -254,7 +254,7 @@ impl Core {
         let hubs: Vec<HubKey> =
             self.hubs.iter().filter(|(_, hub)| hub.line().is_some()).map(|(key, _)| key).collect();
         for hub in hubs {
-            self.restart(hub, breach("the history of the cluster was replaced"));
+            self.restart(hub, unavailable("the history of the cluster was replaced"));
         }
     }
 
