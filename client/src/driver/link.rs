@@ -6,11 +6,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use etcdium_core::{CallKey, Cause, Connect, ConnectionKey, Core, EndpointInput, Open};
+use etcdium_core::{Cause, Connect, ConnectionKey, Core, EndpointInput};
 
 use super::bell::SocketBell;
-use crate::http2::{Keyed, Line};
+use crate::http2::{Line, Linked};
 use crate::runtime::{BoxFuture, ConnectError, Io};
 use crate::shared::Shared;
 
@@ -106,34 +105,6 @@ impl Link {
         };
     }
 
-    /// Sends a request, with the next advance at the latest.
-    pub(super) fn open(&mut self, open: Open, now: Instant) {
-        if let Stage::Up { line, .. } = &mut self.stage {
-            line.open(open, now);
-        }
-    }
-
-    /// Sends a further message of a call, with the next advance at the latest.
-    pub(super) fn send(&mut self, call: CallKey, message: Bytes) {
-        if let Stage::Up { line, .. } = &mut self.stage {
-            line.send(call, message);
-        }
-    }
-
-    /// Ends the request of a call.
-    pub(super) fn finish(&mut self, call: CallKey) {
-        if let Stage::Up { line, .. } = &mut self.stage {
-            line.finish(call);
-        }
-    }
-
-    /// Gives a call up.
-    pub(super) fn reset(&mut self, call: CallKey) {
-        if let Stage::Up { line, .. } = &mut self.stage {
-            line.reset(call);
-        }
-    }
-
     /// Tells the core what happened.
     pub(super) fn tell(&mut self, now: Instant, core: &mut Core) {
         match &mut self.stage {
@@ -169,9 +140,16 @@ impl Link {
     }
 }
 
-impl Keyed for Link {
+impl Linked for Link {
     fn key(&self) -> ConnectionKey {
         self.key
+    }
+
+    fn line(&mut self) -> Option<&mut Line> {
+        match &mut self.stage {
+            Stage::Up { line, .. } => Some(line),
+            Stage::Dialling { .. } | Stage::Failed(_) | Stage::Over => None,
+        }
     }
 }
 

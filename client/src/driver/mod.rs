@@ -144,31 +144,11 @@ impl Driver {
         let mut transmits = core::mem::take(&mut self.transmits);
         let any = !transmits.is_empty();
         for transmit in transmits.drain(..) {
-            match transmit {
-                Transmit::Open(open) => {
-                    if let Some(link) = self.links.route(open.call, open.connection) {
-                        link.open(open, now);
-                    }
-                }
-                Transmit::Send { call, message } => {
-                    if let Some(link) = self.links.of_call(call) {
-                        link.send(call, message);
-                    }
-                }
-                Transmit::Finish(call) => {
-                    if let Some(link) = self.links.of_call(call) {
-                        link.finish(call);
-                    }
-                }
-                Transmit::Reset(call) => {
-                    if let Some(link) = self.links.of_call(call) {
-                        link.reset(call);
-                    }
-                }
-                Transmit::Connect(connect) => {
+            match self.links.carry_out(transmit, now) {
+                Some(Transmit::Connect(connect)) => {
                     self.links.insert(Link::dial(connect, &self.shared, self.max_in_flight));
                 }
-                Transmit::Disconnect(connection) => {
+                Some(Transmit::Disconnect(connection)) => {
                     if let Some(link) = self.links.remove(connection) {
                         link.close();
                     }

@@ -3,11 +3,10 @@
 use std::io::{Read, Write};
 use std::time::Instant;
 
-use bytes::Bytes;
-use etcdium_core::{CallKey, Cause, Connect, ConnectionKey, Core, EndpointInput, Open};
+use etcdium_core::{Cause, Connect, ConnectionKey, Core, EndpointInput};
 
 use super::Interest;
-use crate::http2::{Keyed, Line};
+use crate::http2::{Line, Linked};
 
 /// A connection, from the wish for it on.
 #[derive(Debug)]
@@ -100,34 +99,6 @@ impl<S> Link<S> {
         }
     }
 
-    /// Sends a request, with the next advance at the latest.
-    pub(super) fn open(&mut self, open: Open, now: Instant) {
-        if let Stage::Up { line, .. } = &mut self.stage {
-            line.open(open, now);
-        }
-    }
-
-    /// Sends a further message of a call, with the next advance at the latest.
-    pub(super) fn send(&mut self, call: CallKey, message: Bytes) {
-        if let Stage::Up { line, .. } = &mut self.stage {
-            line.send(call, message);
-        }
-    }
-
-    /// Ends the request of a call.
-    pub(super) fn finish(&mut self, call: CallKey) {
-        if let Stage::Up { line, .. } = &mut self.stage {
-            line.finish(call);
-        }
-    }
-
-    /// Gives a call up.
-    pub(super) fn reset(&mut self, call: CallKey) {
-        if let Stage::Up { line, .. } = &mut self.stage {
-            line.reset(call);
-        }
-    }
-
     /// Tells the core what happened.
     pub(super) fn tell(&mut self, now: Instant, core: &mut Core) {
         match &mut self.stage {
@@ -171,8 +142,15 @@ impl<S: Read + Write> Link<S> {
     }
 }
 
-impl<S> Keyed for Link<S> {
+impl<S> Linked for Link<S> {
     fn key(&self) -> ConnectionKey {
         self.connect.connection
+    }
+
+    fn line(&mut self) -> Option<&mut Line> {
+        match &mut self.stage {
+            Stage::Up { line, .. } => Some(line),
+            Stage::Wanted | Stage::Failed(_) | Stage::Over => None,
+        }
     }
 }

@@ -9,7 +9,7 @@ use etcdium_core::{Address, ConnectionKey, Core, Transmit};
 
 use super::link::Link;
 use crate::ConnectError;
-use crate::http2::{Keyed, Links};
+use crate::http2::{Linked, Links};
 
 /// Turns of one run. More than a few come only under constant load, when the owner shall have its time too.
 const TURNS: usize = 32;
@@ -171,33 +171,13 @@ impl<S: Read + Write> Transport<S> {
 
     /// Does what the core said.
     fn carry_out(&mut self, now: Instant, transmit: Transmit) {
-        match transmit {
-            Transmit::Open(open) => {
-                if let Some(link) = self.links.route(open.call, open.connection) {
-                    link.open(open, now);
-                }
-            }
-            Transmit::Send { call, message } => {
-                if let Some(link) = self.links.of_call(call) {
-                    link.send(call, message);
-                }
-            }
-            Transmit::Finish(call) => {
-                if let Some(link) = self.links.of_call(call) {
-                    link.finish(call);
-                }
-            }
-            Transmit::Reset(call) => {
-                if let Some(link) = self.links.of_call(call) {
-                    link.reset(call);
-                }
-            }
-            Transmit::Connect(connect) => {
+        match self.links.carry_out(transmit, now) {
+            Some(Transmit::Connect(connect)) => {
                 let (connection, address) = (connect.connection, connect.address.clone());
                 self.links.insert(Link::new(connect));
                 self.actions.push_back(Action::Connect { connection, address });
             }
-            Transmit::Disconnect(connection) => {
+            Some(Transmit::Disconnect(connection)) => {
                 let Some(link) = self.links.remove(connection) else { return };
                 let wanted = link.is_wanted();
                 match link.close() {

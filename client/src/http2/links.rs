@@ -1,11 +1,18 @@
 //! The connections of a client by their keys, and which of them carries which call.
 
-use etcdium_core::{CallKey, ConnectionKey};
+use std::time::Instant;
+
+use etcdium_core::{CallKey, ConnectionKey, Transmit};
+
+use super::Line;
 
 /// A connection in a table.
-pub(crate) trait Keyed {
+pub(crate) trait Linked {
     /// Its key.
     fn key(&self) -> ConnectionKey;
+
+    /// The HTTP/2 on it, once it is made and as long as it lives.
+    fn line(&mut self) -> Option<&mut Line>;
 }
 
 /// A table of connections.
@@ -23,7 +30,7 @@ impl<L> Default for Links<L> {
     }
 }
 
-impl<L: Keyed> Links<L> {
+impl<L: Linked> Links<L> {
     /// Adds a connection.
     pub(crate) fn insert(&mut self, link: L) {
         let slot = link.key().slot();
@@ -67,18 +74,48 @@ impl<L: Keyed> Links<L> {
         }
     }
 
+    /// Does what the core says of calls, with the next advance of their connections at the latest; gives back what it
+    /// says of connections.
+    #[must_use]
+    pub(crate) fn carry_out(&mut self, transmit: Transmit, now: Instant) -> Option<Transmit> {
+        match transmit {
+            Transmit::Open(open) => {
+                if let Some(line) = self.route(open.call, open.connection) {
+                    line.open(open, now);
+                }
+            }
+            Transmit::Send { call, message } => {
+                if let Some(line) = self.of_call(call) {
+                    line.send(call, message);
+                }
+            }
+            Transmit::Finish(call) => {
+                if let Some(line) = self.of_call(call) {
+                    line.finish(call);
+                }
+            }
+            Transmit::Reset(call) => {
+                if let Some(line) = self.of_call(call) {
+                    line.reset(call);
+                }
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
     /// Notes who carries a call: the connection, unless it is gone.
-    pub(crate) fn route(&mut self, call: CallKey, connection: ConnectionKey) -> Option<&mut L> {
+    fn route(&mut self, call: CallKey, connection: ConnectionKey) -> Option<&mut Line> {
         if self.routes.len() <= call.slot() {
             self.routes.resize(call.slot() + 1, 0);
         }
         self.routes[call.slot()] = connection.slot() as u32;
-        self.get(connection)
+        self.get(connection)?.line()
     }
 
     /// Who carries a call. If that one is gone, perhaps its successor, who does not know the call.
-    pub(crate) fn of_call(&mut self, call: CallKey) -> Option<&mut L> {
+    fn of_call(&mut self, call: CallKey) -> Option<&mut Line> {
         let slot = *self.routes.get(call.slot())?;
-        self.at(slot as usize)
+        self.at(slot as usize)?.line()
     }
 }

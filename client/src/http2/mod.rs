@@ -40,7 +40,7 @@ use self::clock::Clock;
 use self::exchange::{Answer, Exchange, News};
 use self::frames::{Frames, GoAway, Seen};
 pub(crate) use self::line::Line;
-pub(crate) use self::links::{Keyed, Links};
+pub(crate) use self::links::{Linked, Links};
 use self::message::{Message, Outbox};
 use self::ready::{Flag, ReadySet};
 use self::spawner::Spawner;
