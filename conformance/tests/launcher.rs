@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use etcdium_client::Put;
-use etcdium_conformance::chaos::{Chaos, Step, Thaws};
+use etcdium_conformance::chaos::{Chaos, Step};
 use etcdium_conformance::etcd::provision::{Minor, Request};
 use etcdium_conformance::etcd::{Cluster, ClusterConfig, GrpcProxy, LaunchError, Member, Topology, shared};
 use etcdium_conformance::scenario::{Runtime, Setup};
@@ -386,7 +386,7 @@ fn the_grpc_proxy_of_3_7_serves() {
 fn chaos_reigns_and_is_undone() {
     let cluster = Arc::new(ClusterConfig::three().start().unwrap());
     let proxies = Chaos::proxies(&cluster).unwrap();
-    let chaos = Chaos::start(Arc::clone(&cluster), Arc::clone(&proxies), 2, Thaws::default()).unwrap();
+    let chaos = Chaos::start(Arc::clone(&cluster), Arc::clone(&proxies), 2).unwrap();
     let strikes = || chaos.performed().iter().filter(|done| matches!(done.step, Step::Strike(_))).count();
     eventually("five blows", || strikes() >= 5);
     assert!(chaos.stop().unwrap().len() >= 10);

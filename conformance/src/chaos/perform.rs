@@ -31,6 +31,7 @@ pub struct Chaos {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<Result<(), LaunchError>>>,
     performed: Arc<Mutex<Vec<Performed>>>,
+    thaws: Thaws,
 }
 
 /// What is struck.
@@ -53,23 +54,34 @@ impl Chaos {
         cluster.members().iter().map(|member| Proxy::start(member.client_address())).collect()
     }
 
-    /// Begins with the schedule of this seed, and notes when leaders that it froze go on.
+    /// Begins with the schedule of this seed.
     ///
     /// # Errors
     /// There is no thread left.
-    pub fn start(cluster: Arc<Cluster>, proxies: Arc<[Proxy]>, seed: u64, thaws: Thaws) -> io::Result<Self> {
+    pub fn start(cluster: Arc<Cluster>, proxies: Arc<[Proxy]>, seed: u64) -> io::Result<Self> {
         let performed = Arc::new(Mutex::new(Vec::new()));
-        let field =
-            Field { cluster, proxies, performed: Arc::clone(&performed), frozen: RefCell::default(), thaws };
+        let thaws = Thaws::default();
+        let field = Field {
+            cluster,
+            proxies,
+            performed: Arc::clone(&performed),
+            frozen: RefCell::default(),
+            thaws: thaws.clone(),
+        };
         let (stop, stopped) = channel();
         let thread =
             thread::Builder::new().name("chaos".to_owned()).spawn(move || field.run(seed, &stopped))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread), performed })
+        Ok(Self { stop: Some(stop), thread: Some(thread), performed, thaws })
     }
 
     /// What was done so far.
     pub fn performed(&self) -> Vec<Performed> {
         self.performed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// When leaders that it froze went on.
+    pub fn thaws(&self) -> Thaws {
+        self.thaws.clone()
     }
 
     /// Ends it: heals everything and waits until all members are healthy. Gives all that was done.

@@ -26,7 +26,7 @@ use self::party::{Invitation, Report};
 use self::place::{Place, signal};
 use self::plan::{KEYS, SPACES, key, last_key};
 use self::registrar::Registrar;
-use crate::chaos::{Chaos, Thaws};
+use crate::chaos::Chaos;
 use crate::etcd::ClusterConfig;
 use crate::scenario::{Failure, Runtime};
 
@@ -52,7 +52,7 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
     let control = place.client(cluster.endpoints(), plan.seed)?;
     smol::block_on(prepare(&control))?;
 
-    let (findings, counters, thaws) = (Findings::new(), Counters::default(), Thaws::default());
+    let (findings, counters) = (Findings::new(), Counters::default());
     let registrar = smol::block_on(Registrar::open(&place, &control, &findings))?;
     let ((rest_now, rest), (last_now, last)) = (signal(), signal());
     let clients = Arc::new(Mutex::new(Vec::<Client>::new()));
@@ -74,8 +74,9 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Failure> {
         started.map_err(|error| Failure::new(format!("{runtime}: {error}")))?;
     }
     drop(reports);
-    let chaos = Chaos::start(Arc::clone(&cluster), Arc::clone(&proxies), plan.seed, thaws.clone());
+    let chaos = Chaos::start(Arc::clone(&cluster), Arc::clone(&proxies), plan.seed);
     let chaos = chaos.map_err(|error| Failure::new(format!("chaos: {error}")))?;
+    let thaws = chaos.thaws();
 
     // A party that ends early has failed.
     let mut early = None;
