@@ -1,8 +1,9 @@
 //! `cargo xtask test`: everything CI checks, step by step, with a summary at the end.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::cargo::{cargo, run as run_command, target_dir};
+use crate::cargo::{cargo, output, run as run_command, target_dir};
 use crate::{Outcome, api, codegen, deny, fuzz, lines, msrv, purity, sim, soak};
 
 /// What the user narrowed the run down to.
@@ -180,6 +181,17 @@ fn live(filter: &Filter) -> Outcome {
 }
 
 fn live_on(filter: &Filter, version: Option<&str>) -> Outcome {
+    if let Some(only) = &filter.only {
+        let listed = output(live_command(filter, version).arg("--list"))?;
+        // A run of no case would succeed.
+        if !listed.lines().any(|line| line.ends_with(": test")) {
+            return Err(format!("{only}: neither a step nor in the name of a case").into());
+        }
+    }
+    run_command(&mut live_command(filter, version))
+}
+
+fn live_command(filter: &Filter, version: Option<&str>) -> Command {
     let mut command = cargo(&["test", "-p", "etcdium-conformance", "--locked", "--test", "live"]);
     if filter.only.is_none() {
         command.args(["--test", "launcher", "--test", "etcdctl"]);
@@ -193,7 +205,7 @@ fn live_on(filter: &Filter, version: Option<&str>) -> Outcome {
     if let Some(only) = &filter.only {
         command.args(["--", only]);
     }
-    run_command(&mut command)
+    command
 }
 
 fn differential(filter: &Filter) -> Outcome {
